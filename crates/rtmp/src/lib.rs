@@ -1,2 +1,23 @@
 #![forbid(unsafe_code)]
-//! (being written)
+//! RTMP as a publisher speaks it (Adobe RTMP 1.0, AMF0, FLV tag bodies), without any I/O: bytes and the time go in,
+//! events, bytes to send and the next deadline come out. Sockets, authorisation and threads belong to the caller.
+//!
+//! ```text
+//!  bytes ─▶ handshake ─▶ chunk::Reader ─▶ Message ─┬▶ control, commands (amf0) ─▶ replies ─▶ chunk::Writer ─▶ bytes
+//!                                                  ├▶ data (metadata) ──────────▶ Event::Metadata
+//!                                                  └▶ flv ─▶ tracks (media::h264, media::Timeline) ─▶ Event::Media
+//! ```
+//!
+//! [`session::Session`] is the server's side of one connection; [`client::Publisher`] is the other side of the same
+//! dialogue. Payload bytes are copied once, from the caller's read buffer into the message they belong to; packets
+//! are slices of it.
+
+pub mod client;
+pub mod limits;
+pub mod metadata;
+mod secret;
+pub mod session;
+
+pub use metadata::Metadata;
+pub use secret::SecretText;
+pub use session::{Event, ProtocolError, PublishRequest, RefusalCode, Session, Settings, Stats, Verdict};

@@ -1,0 +1,2 @@
+//! Replays a captured publication.
+fn main() {}
