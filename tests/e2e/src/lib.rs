@@ -1,2 +1,9 @@
 #![forbid(unsafe_code)]
-//! (being written)
+//! End-to-end checks of the built `sluice` binary with real encoders and players.
+//!
+//!   encoders ══RTMP══▶ sluice (a child process, see `harness`) ══HTTP══▶ `hlscheck` ─▶ `tscheck` ─▶ report
+//!
+//! Nothing here depends on the crates it judges: the checkers read the wire.
+
+pub mod report;
+pub mod tscheck;
