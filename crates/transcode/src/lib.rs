@@ -1,2 +1,28 @@
-#![forbid(unsafe_code)]
-//! (being written)
+//! Makes the adaptive-bitrate ladder: looks at what comes in, plans the rungs, and decodes, scales and encodes them
+//! with FFmpeg's libraries, in a worker process of its own or in a thread.
+//!
+//! ```text
+//!  MediaEvent ─▶ source::Probe ─▶ Source ─▶ ladder::plan ─▶ Plan ─▶ Job
+//!                                                                   │
+//!  Packet, CutAt ─▶ Transcoder ══socket══▶ worker: pipeline: decode ─▶ scale ─▶ encode … ─▶ Output per rung
+//! ```
+//!
+//! What is copied never passes through here, and a stream whose plan encodes nothing has no [`Transcoder`].
+//! Left to others: where segments are cut (the cut plan says, through [`Input::CutAt`]), what becomes of the packets,
+//! when a dead worker is started again.
+//!
+//! All unsafe code of Sluice stands in the module `av`.
+
+mod av;
+pub mod encode;
+pub mod file;
+mod job;
+pub mod ladder;
+mod pipeline;
+pub mod source;
+mod transcoder;
+mod worker;
+
+pub use job::{AudioJob, Fault, Job, VideoJob, VideoRung};
+pub use transcoder::{Input, Isolation, Output, SendError, StartError, Stats, Transcoder};
+pub use worker::worker_main;

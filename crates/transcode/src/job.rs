@@ -1,0 +1,111 @@
+//! What a transcoder is asked to make: everything it must know, in a form that crosses a process boundary.
+
+use std::sync::Arc;
+
+use media::{AudioConfig, FrameRate, VideoConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ladder::{AudioPlan, AudioSettings, EncodeSettings, Plan, Treatment},
+    source::Source,
+};
+
+/// Address space that a worker may take unless told otherwise: about ten times what a 1080p ladder needs, most of it
+/// for thread stacks and libraries that are mapped and never touched.
+const DEFAULT_MEMORY_LIMIT: u64 = 2 << 30;
+
+/// One transcoder's work: which tracks come in, and what is made of them.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// The picture, when any rung of it is encoded.
+    pub video: Option<VideoJob>,
+    /// The sound, when it is encoded.
+    pub audio: Option<AudioJob>,
+    /// Address space of a worker process, in bytes (RLIMIT_AS). Not used in a thread.
+    pub memory_limit: u64,
+    /// Makes the transcoder misbehave; for tests of what is around it.
+    #[doc(hidden)]
+    pub fault: Option<Fault>,
+}
+
+/// Picture work.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct VideoJob {
+    /// Configuration of the packets that come in.
+    pub config: Arc<VideoConfig>,
+    /// Frames a second that come in, as far as known.
+    pub frame_rate: Option<FrameRate>,
+    /// What to encode, largest first.
+    pub rungs: Vec<VideoRung>,
+}
+
+/// One encoded rung of the picture.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct VideoRung {
+    /// Its name, such as `720p`; names the thread and the log span.
+    pub name: String,
+    /// Width that comes out, even. The picture keeps its aspect; what is left over is black.
+    pub width: u32,
+    /// Height that comes out, even.
+    pub height: u32,
+    /// Frames a second that come out.
+    pub frame_rate: Option<FrameRate>,
+    /// How it is encoded.
+    pub settings: EncodeSettings,
+}
+
+/// Sound work.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct AudioJob {
+    /// Configuration of the packets that come in.
+    pub config: Arc<AudioConfig>,
+    /// How it is encoded.
+    pub settings: AudioSettings,
+}
+
+/// What goes wrong on purpose.
+#[doc(hidden)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Fault {
+    /// The worker aborts when it has decoded this many frames.
+    AbortAtFrame(u64),
+    /// The worker stops taking input, for ever, when it has decoded this many frames.
+    HangAtFrame(u64),
+}
+
+impl Job {
+    /// The encoding that `plan` asks for; `None` when it copies everything.
+    pub fn of(plan: &Plan, source: &Source) -> Option<Self> {
+        let rungs: Vec<VideoRung> = plan
+            .rungs
+            .iter()
+            .filter_map(|rung| match &rung.treatment {
+                Treatment::Copy => None,
+                Treatment::Encode(settings) => Some(VideoRung {
+                    name: rung.name.clone(),
+                    width: rung.width,
+                    height: rung.height,
+                    frame_rate: rung.frame_rate,
+                    settings: settings.clone(),
+                }),
+            })
+            .collect();
+        let video = source.video.as_ref().filter(|_| !rungs.is_empty()).map(|video| VideoJob {
+            config: Arc::clone(&video.config),
+            frame_rate: video.frame_rate,
+            rungs,
+        });
+        let audio = match (&plan.audio, &source.audio) {
+            (AudioPlan::Encode(settings), Some(audio)) => {
+                Some(AudioJob { config: Arc::clone(&audio.config), settings: settings.clone() })
+            }
+            _ => None,
+        };
+        (video.is_some() || audio.is_some()).then_some(Self {
+            video,
+            audio,
+            memory_limit: DEFAULT_MEMORY_LIMIT,
+            fault: None,
+        })
+    }
+}

@@ -1,0 +1,314 @@
+//! The plan of the ladder: which rungs, which of them are copied, and what is declared of each (design D3). Pure.
+//!
+//! Leaves to others: looking at the source ([`crate::source`]) and carrying the plan out ([`crate::Transcoder`]).
+//!
+//! ```text
+//!  Source + Wishes ─▶ plan ─▶ Plan: rungs (copy or encode, why, rates), sound, how segments are cut
+//!  running Plan + Source that came back or changed ─▶ replan ─▶ Plan with the same rungs
+//! ```
+
+mod plan;
+mod replan;
+mod size;
+
+use std::{fmt, str::FromStr};
+
+use media::{FrameRate, MediaSpan};
+use serde::{Deserialize, Serialize};
+
+pub use plan::plan;
+pub use replan::replan;
+
+use crate::source::{Rate, level_name};
+
+/// What the operator wants of a ladder.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Wishes {
+    /// Whether there is a ladder at all.
+    pub mode: Mode,
+    /// The rungs by name; empty: chosen by the source.
+    pub rungs: Vec<RungWish>,
+    /// Most rungs, the top one included; at least 1. The second largest goes first.
+    pub max_rungs: usize,
+    /// How long a segment should be.
+    pub segment: MediaSpan,
+    /// How long a segment of a copied rung may get; sources with longer GOPs are encoded.
+    pub longest_segment: MediaSpan,
+    /// x264's speed setting.
+    pub preset: Preset,
+    /// What becomes of the sound.
+    pub audio: AudioWishes,
+}
+
+/// Whether there is a ladder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Copy where the source allows it, encode the rest.
+    #[default]
+    Auto,
+    /// One rung, copied, whatever it is; no encoder runs.
+    Off,
+}
+
+/// A rung by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RungWish {
+    /// The short side in pixels: 720 for `720p`.
+    pub height: u32,
+    /// Average bits a second of the picture; by height when not given.
+    pub bitrate_bps: Option<u32>,
+}
+
+/// What becomes of the sound.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AudioWishes {
+    /// Encode even what could be copied.
+    pub always_encode: bool,
+    /// Bits a second where it is encoded, 32 000 to 320 000.
+    pub bitrate_bps: u32,
+}
+
+/// x264's presets, slowest last.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// Least work, worst picture for its bits.
+    Ultrafast,
+    /// Very little work.
+    Superfast,
+    /// The usual choice for live.
+    #[default]
+    Veryfast,
+    /// About 1.7 times the work of `veryfast`.
+    Faster,
+    /// About twice the work of `veryfast`.
+    Fast,
+    /// About three times the work of `veryfast`.
+    Medium,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Auto,
+            rungs: Vec::new(),
+            max_rungs: 4,
+            segment: MediaSpan::from_millis(2000),
+            longest_segment: MediaSpan::from_millis(4000),
+            preset: Preset::default(),
+            audio: AudioWishes { always_encode: false, bitrate_bps: 128_000 },
+        }
+    }
+}
+
+/// The ladder of one source.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Plan {
+    /// The picture's rungs, largest first; none for a source that is sound only.
+    pub rungs: Vec<Rung>,
+    /// What becomes of the sound, once for all rungs.
+    pub audio: AudioPlan,
+    /// What decides where segments begin.
+    pub cut: CutMode,
+    /// The `target` for the cut plan: a segment lasts at least this long where it can. With copied rungs it is less
+    /// than the wished length, so that the next keyframe cannot come too late for [`Self::longest`].
+    pub segment: MediaSpan,
+    /// EXT-X-TARGETDURATION in seconds; fixed for the life of the presentation.
+    pub target_duration: u32,
+    /// The longest segment that still rounds to [`Self::target_duration`] (RFC 8216 §4.3.3.1).
+    pub longest: MediaSpan,
+    /// What the operator or streamer should know, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// One rung of the picture.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Rung {
+    /// By its short side: `720p`. Part of URLs.
+    pub name: String,
+    /// Width in pixels as shown; even when encoded.
+    pub width: u32,
+    /// Height in pixels as shown; even when encoded.
+    pub height: u32,
+    /// Frames a second, where known.
+    pub frame_rate: Option<FrameRate>,
+    /// Copied or encoded.
+    pub treatment: Treatment,
+    /// The CODECS name of a copied rung's source: a source that comes back may be copied only if it has the same.
+    pub codecs: Option<String>,
+    /// Why it is copied or encoded, in words for the streamer.
+    pub reason: String,
+    /// BANDWIDTH to declare, sound and container included; `None` for a copied rung, which is measured.
+    pub peak_bps: Option<u64>,
+    /// AVERAGE-BANDWIDTH to declare; for a copied rung what the publisher says, if it does.
+    pub average_bps: Option<u64>,
+}
+
+/// What is done to a rung's picture.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Treatment {
+    /// The source's packets as they come.
+    Copy,
+    /// Decoded, scaled, encoded.
+    Encode(EncodeSettings),
+}
+
+/// How a rung is encoded: closed GOPs that open at cuts only, average rate within a cap (VBV).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct EncodeSettings {
+    /// Average bits a second.
+    pub bitrate_bps: u32,
+    /// VBV fill rate, bits a second.
+    pub maxrate_bps: u32,
+    /// VBV size in bits.
+    pub bufsize_bits: u32,
+    /// H.264 profile.
+    pub profile: Profile,
+    /// level_idc: 31 is level 3.1.
+    pub level_idc: u8,
+    /// x264's speed setting.
+    pub preset: Preset,
+    /// Every second frame is left out.
+    pub halve_rate: bool,
+}
+
+/// The H.264 profiles that are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Profile {
+    /// Constrained Baseline.
+    Baseline,
+    /// Main.
+    Main,
+    /// High.
+    High,
+}
+
+/// What becomes of the sound.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AudioPlan {
+    /// There is none.
+    None,
+    /// The source's packets as they come.
+    Copy,
+    /// Decoded, brought to stereo, encoded once for all rungs.
+    Encode(AudioSettings),
+}
+
+/// How sound is encoded: AAC-LC.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AudioSettings {
+    /// Samples a second.
+    pub sample_rate: u32,
+    /// 1 or 2.
+    pub channels: u8,
+    /// Bits a second.
+    pub bitrate_bps: u32,
+}
+
+/// What decides where segments begin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CutMode {
+    /// A copied rung is there: at the source's keyframes.
+    Keyframes,
+    /// Everything is encoded, or there is only sound: on a grid.
+    Grid,
+}
+
+impl Rung {
+    /// Whether the source's packets are used as they come.
+    pub fn is_copy(&self) -> bool {
+        self.treatment == Treatment::Copy
+    }
+}
+
+impl Plan {
+    /// Whether anything must be encoded at all.
+    pub fn needs_transcoder(&self) -> bool {
+        self.rungs.iter().any(|rung| !rung.is_copy()) || matches!(self.audio, AudioPlan::Encode(_))
+    }
+}
+
+impl Preset {
+    /// x264's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ultrafast => "ultrafast",
+            Self::Superfast => "superfast",
+            Self::Veryfast => "veryfast",
+            Self::Faster => "faster",
+            Self::Fast => "fast",
+            Self::Medium => "medium",
+        }
+    }
+}
+
+/// A text that is not one of the presets that make sense for live.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a preset: use ultrafast, superfast, veryfast, faster, fast or medium")]
+pub struct BadPreset(String);
+
+impl FromStr for Preset {
+    type Err = BadPreset;
+    fn from_str(text: &str) -> Result<Self, BadPreset> {
+        use Preset::*;
+        [Ultrafast, Superfast, Veryfast, Faster, Fast, Medium]
+            .into_iter()
+            .find(|preset| preset.as_str() == text)
+            .ok_or_else(|| BadPreset(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Plan {
+    /// A small table: a line a rung, the sound, the segments, the notes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for rung in &self.rungs {
+            write!(f, "{:<6} {:>9}", rung.name, format!("{}x{}", rung.width, rung.height))?;
+            let rate = rung.frame_rate.map_or_else(|| "?".to_owned(), |rate| Rate(rate).to_string());
+            write!(f, " {rate:>5} fps  ")?;
+            match &rung.treatment {
+                Treatment::Copy => f.write_str("copy                    ")?,
+                Treatment::Encode(settings) => {
+                    let rate = format!("{} kbit/s", settings.bitrate_bps / 1000);
+                    let level = level_name(settings.level_idc);
+                    write!(f, "{rate:<12} {:<8} {level}", settings.profile.as_str())?;
+                }
+            }
+            writeln!(f, "  {}", rung.reason)?;
+        }
+        match &self.audio {
+            AudioPlan::None => writeln!(f, "sound  none")?,
+            AudioPlan::Copy => writeln!(f, "sound  copy")?,
+            AudioPlan::Encode(audio) => writeln!(
+                f,
+                "sound  AAC-LC {} Hz, {} channels, {} kbit/s",
+                audio.sample_rate,
+                audio.channels,
+                audio.bitrate_bps / 1000
+            )?,
+        }
+        let cut = match self.cut {
+            CutMode::Keyframes => "at the source's keyframes",
+            CutMode::Grid => "on a fixed grid",
+        };
+        writeln!(f, "segments cut {cut}, at most {} s", self.target_duration)?;
+        self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))
+    }
+}
+
+impl Profile {
+    /// x264's word for it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Main => "main",
+            Self::High => "high",
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! A running transcoder as the rest of Sluice sees it: packets in, packets per rung out. Whether it is a process or a
+//! thread shows nowhere else.
+//!
+//! ```text
+//!  try_send ─▶ [INPUT_QUEUE] ─▶ worker process or thread ─▶ [OUTPUT_QUEUE] ─▶ recv
+//!     └ full: the packet comes back, the caller decides         └ full: encoding waits, then the input queue fills
+//! ```
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use media::{AudioConfig, MediaSpan, MediaTime, Packet, TrackKind, VideoConfig};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::{Job, pipeline, worker};
+
+/// Inputs waiting for the transcoder: about six seconds of picture and sound, which covers what gathers while a source
+/// is looked at and while a worker starts.
+const INPUT_QUEUE: usize = 512;
+/// Outputs waiting to be taken: about a second of a four-rung ladder.
+const OUTPUT_QUEUE: usize = 256;
+
+/// Where the codecs run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Isolation {
+    /// In a child process: `exe worker`, which must call [`crate::worker_main`]. Needs a tokio runtime with IO.
+    Process {
+        /// The program; usually `std::env::current_exe()`.
+        exe: PathBuf,
+    },
+    /// In a thread of this process: for tests and benches. Broken media may take the process down.
+    Thread,
+}
+
+/// What goes in.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Input {
+    /// A packet of a track that the job encodes, in decode order; others are ignored.
+    Packet(Packet),
+    /// The first frame at or after this instant opens a segment in every rung: it becomes an IDR picture. To be sent
+    /// before the packet that holds the frame.
+    CutAt(MediaTime),
+    /// What follows is coded in another way. The rungs' sizes stay; the picture is fitted in.
+    VideoConfig(Arc<VideoConfig>),
+    /// The same for sound.
+    AudioConfig(Arc<AudioConfig>),
+    /// Nothing more comes: what is under way is finished, then [`Output::Finished`].
+    Finish,
+}
+
+/// What comes out.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Output {
+    /// The encoders stand; always first.
+    Ready {
+        /// Configuration of each encoded rung, in the job's order.
+        video: Vec<VideoConfig>,
+        /// Configuration of the encoded sound.
+        audio: Option<AudioConfig>,
+    },
+    /// A coded picture. Its `pts` is that of the source's frame.
+    Video {
+        /// Which of the job's rungs.
+        rung: usize,
+        /// The picture.
+        packet: Packet,
+    },
+    /// Coded sound.
+    Audio(Packet),
+    /// Everything that was put in has come out; nothing follows.
+    Finished,
+    /// It ended before its time, with the reason; nothing follows.
+    Failed(String),
+}
+
+/// What the transcoder counts. Only ever grows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Stats {
+    /// Frames that were decoded.
+    pub frames_decoded: u64,
+    /// Packets that the decoders could not use.
+    pub decode_errors: u64,
+    /// Frames that came out of the decoder out of order, or at a time already taken, and were left out.
+    pub frames_dropped: u64,
+    /// Times the encoded sound left its sample count, because the source's stamps jumped.
+    pub audio_reanchored: u64,
+}
+
+/// Why a transcoder did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The socket to the worker could not be made.
+    #[error("cannot make the socket to the worker")]
+    Socket(#[source] io::Error),
+    /// The worker's program could not be started.
+    #[error("cannot start the worker {exe}")]
+    Spawn {
+        /// The program.
+        exe: PathBuf,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+    /// The thread could not be started.
+    #[error("cannot start the transcoding thread")]
+    Thread(#[source] io::Error),
+}
+
+/// Why an input was not taken.
+#[derive(Debug)]
+pub enum SendError {
+    /// The queue is full: the transcoder is behind by [`Transcoder::behind`]. The input comes back.
+    Full(Input),
+    /// It has ended; [`Transcoder::recv`] tells how.
+    Closed,
+}
+
+/// A running transcoder. Dropping it kills a worker process at once and has it reaped, or ends and joins a thread.
+///
+/// `try_send`, `recv` and the getters can all be used from one `select!` loop.
+#[derive(Debug)]
+pub struct Transcoder {
+    // The order is that of dropping: both channel ends before the runner, whose threads end when they are gone.
+    input: mpsc::Sender<Input>,
+    output: mpsc::Receiver<Output>,
+    progress: Arc<Progress>,
+    runner: Runner,
+}
+
+#[derive(Debug)]
+enum Runner {
+    Process(worker::Host),
+    Thread(#[expect(dead_code, reason = "held for its drop")] pipeline::Joined),
+}
+
+/// What both sides of the transcoder keep account of.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    stats: Mutex<Stats>,
+    /// Newest dts of a picture put in, and what has come out of each rung.
+    video_in: AtomicI64,
+    video_out: Vec<AtomicI64>,
+}
+
+impl Transcoder {
+    /// Starts the work that `job` describes. Returns as soon as the process or thread runs; [`Output::Ready`] follows
+    /// when its codecs are open.
+    ///
+    /// On Linux a worker process dies with the thread that started it: call this from a thread that lives as long as
+    /// the runtime (a runtime's worker, not one of its blocking threads).
+    ///
+    /// # Errors
+    /// When the process or thread cannot be started. What goes wrong later is [`Output::Failed`].
+    pub async fn start(isolation: Isolation, job: Job) -> Result<Self, StartError> {
+        let (input, inbox) = mpsc::channel(INPUT_QUEUE);
+        let (outbox, output) = mpsc::channel(OUTPUT_QUEUE);
+        let rungs = job.video.as_ref().map_or(0, |video| video.rungs.len());
+        let progress = Arc::new(Progress::new(rungs));
+        let runner = match isolation {
+            Isolation::Process { exe } => {
+                Runner::Process(worker::Host::start(exe, job, inbox, outbox, Arc::clone(&progress))?)
+            }
+            Isolation::Thread => Runner::Thread(
+                pipeline::in_thread(job, inbox, outbox, Arc::clone(&progress)).map_err(StartError::Thread)?,
+            ),
+        };
+        Ok(Self { input, output, progress, runner })
+    }
+
+    /// Puts an input in, without waiting.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] gives the input back; [`SendError::Closed`] when the transcoder has ended.
+    pub fn try_send(&self, input: Input) -> Result<(), SendError> {
+        let stamp = video_dts(&input);
+        self.input.try_send(input).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(input) => SendError::Full(input),
+            mpsc::error::TrySendError::Closed(_) => SendError::Closed,
+        })?;
+        self.progress.note_in(stamp);
+        Ok(())
+    }
+
+    /// Puts an input in, waiting for room. Cancelled, the input is lost.
+    ///
+    /// Whoever calls this must have another task take the outputs, or both sides may wait for each other.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] when the transcoder has ended.
+    pub async fn send(&self, input: Input) -> Result<(), SendError> {
+        let stamp = video_dts(&input);
+        self.input.send(input).await.map_err(|_| SendError::Closed)?;
+        self.progress.note_in(stamp);
+        Ok(())
+    }
+
+    /// The next output; `None` after [`Output::Finished`] or [`Output::Failed`]. Cancel-safe.
+    pub async fn recv(&mut self) -> Option<Output> {
+        let output = self.output.recv().await?;
+        self.progress.note_out(&output);
+        Some(output)
+    }
+
+    /// How much picture has been put in and has not come out of the slowest rung; zero before the first frame.
+    /// A healthy pipeline shows half a second: the encoders look ahead.
+    pub fn behind(&self) -> MediaSpan {
+        self.progress.behind()
+    }
+
+    /// Inputs that still fit in the queue.
+    pub fn room(&self) -> usize {
+        self.input.capacity()
+    }
+
+    /// The counters so far; those of a worker process arrive about once a second of media.
+    pub fn stats(&self) -> Stats {
+        self.progress.stats()
+    }
+
+    /// The worker's process id; `None` in a thread, or after the process was reaped.
+    pub fn worker_pid(&self) -> Option<u32> {
+        match &self.runner {
+            Runner::Process(host) => host.pid(),
+            Runner::Thread(_) => None,
+        }
+    }
+}
+
+fn video_dts(input: &Input) -> Option<i64> {
+    match input {
+        Input::Packet(packet) if packet.kind == TrackKind::Video => Some(packet.dts.ticks()),
+        _ => None,
+    }
+}
+
+/// No stamp yet.
+const NEVER: i64 = i64::MIN;
+
+impl Progress {
+    pub(crate) fn new(rungs: usize) -> Self {
+        Self {
+            stats: Mutex::default(),
+            video_in: AtomicI64::new(NEVER),
+            video_out: (0..rungs).map(|_| AtomicI64::new(NEVER)).collect(),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_stats(&self, stats: Stats) {
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+    }
+
+    fn note_in(&self, dts: Option<i64>) {
+        if let Some(dts) = dts {
+            if self.video_in.fetch_max(dts, Ordering::Relaxed) == NEVER {
+                self.video_out.iter().for_each(|rung| rung.store(dts, Ordering::Relaxed));
+            }
+        }
+    }
+
+    fn note_out(&self, output: &Output) {
+        if let Output::Video { rung, packet } = output {
+            if let Some(rung) = self.video_out.get(*rung) {
+                rung.fetch_max(packet.dts.ticks(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn behind(&self) -> MediaSpan {
+        let newest = self.video_in.load(Ordering::Relaxed);
+        let slowest = self.video_out.iter().map(|rung| rung.load(Ordering::Relaxed)).min();
+        match slowest {
+            Some(slowest) if newest != NEVER => MediaSpan::from_ticks(newest.saturating_sub(slowest).max(0)),
+            _ => MediaSpan::ZERO,
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The gateway's side of a worker process: starts it, feeds it, hears it, reaps it.
+//!
+//! ```text
+//!  inbox ─▶ writer ─▶ socket ─▶ worker ─▶ socket ─▶ reader ─▶ outbox
+//!                                   └ stderr ─▶ a few lines a second to the log
+//!  overseer: waits for the reader's end or for the Host's drop; kills, reaps, then says how it ended
+//! ```
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    process::{Child, Command},
+    sync::mpsc,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::protocol::{FromWorker, ToWorker, frame, read_async};
+use crate::{Input, Job, Output, StartError, transcoder::Progress};
+
+/// A worker that has closed its socket gets this long to exit by itself, so that its status can be told.
+const EXIT_GRACE: Duration = Duration::from_secs(2);
+/// Lines of a worker's stderr that are logged in one second; a broken stream can cause thousands.
+const LOG_LINES_A_SECOND: u32 = 5;
+/// Longest line of stderr that is kept whole.
+const MAX_LINE: u64 = 1000;
+
+/// A worker process. Dropping it kills the process; the overseer then reaps it.
+#[derive(Debug)]
+pub(crate) struct Host {
+    stop: CancellationToken,
+    /// 0 once reaped.
+    pid: Arc<AtomicU32>,
+}
+
+impl Host {
+    /// Starts `exe worker` and gives it its job.
+    pub(crate) fn start(
+        exe: PathBuf,
+        job: Job,
+        inbox: mpsc::Receiver<Input>,
+        outbox: mpsc::Sender<Output>,
+        progress: Arc<Progress>,
+    ) -> Result<Self, StartError> {
+        let (ours, theirs) = UnixStream::pair().map_err(StartError::Socket)?;
+        let theirs = theirs.into_std().map_err(StartError::Socket)?;
+        theirs.set_nonblocking(false).map_err(StartError::Socket)?;
+        let mut child = Command::new(&exe)
+            .arg("worker")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|cause| StartError::Spawn { exe, cause })?;
+        let pid = Arc::new(AtomicU32::new(child.id().unwrap_or(0)));
+        let stop = CancellationToken::new();
+        let (reading, writing) = ours.into_split();
+        let (mut feeding, mut logging) = (JoinSet::new(), JoinSet::new());
+        feeding.spawn(feed(writing, job, inbox));
+        if let Some(stderr) = child.stderr.take() {
+            logging.spawn(log(stderr, child.id().unwrap_or(0)));
+        }
+        // The one task that nobody joins: it must outlive the Host by the moment it takes to reap. It ends by itself
+        // when the process does, and owns the others.
+        tokio::spawn(oversee(
+            child,
+            feeding,
+            logging,
+            reading,
+            outbox,
+            progress,
+            stop.clone(),
+            Arc::clone(&pid),
+        ));
+        Ok(Self { stop, pid })
+    }
+
+    /// The process id, until it has been reaped.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Job and inputs to the worker. Ends when the worker is gone or nothing more can come.
+async fn feed(mut to: OwnedWriteHalf, job: Job, mut inbox: mpsc::Receiver<Input>) {
+    let mut next = Some(ToWorker::Job(Box::new(job)));
+    while let Some(message) = next {
+        let sent = match frame(&message) {
+            Ok(bytes) => to.write_all(&bytes).await,
+            Err(error) => Err(error),
+        };
+        match sent {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                tracing::warn!(%error, "an input too large for the transcoder was left out");
+            }
+            Err(_) => break, // the worker is gone; the reader sees the same and tells
+        }
+        next = inbox.recv().await.map(ToWorker::Input);
+    }
+    inbox.close();
+}
+
+/// The worker's outputs, until it ends or says something impossible. Returns its last word, if it had one.
+async fn hear(
+    mut from: OwnedReadHalf,
+    outbox: &mpsc::Sender<Output>,
+    progress: &Progress,
+) -> io::Result<Option<Output>> {
+    let mut buffer = Vec::new();
+    loop {
+        match read_async(&mut from, &mut buffer).await? {
+            Some(FromWorker::Stats(stats)) => progress.set_stats(stats),
+            Some(FromWorker::Output(last @ (Output::Finished | Output::Failed(_)))) => return Ok(Some(last)),
+            Some(FromWorker::Output(output)) => {
+                if outbox.send(output).await.is_err() {
+                    return Ok(None);
+                }
+            }
+            None => return Ok(None),
+        }
+    }
+}
+
+async fn oversee(
+    mut child: Child,
+    feeding: JoinSet<()>,
+    mut logging: JoinSet<()>,
+    reading: OwnedReadHalf,
+    outbox: mpsc::Sender<Output>,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+    pid: Arc<AtomicU32>,
+) {
+    let last = tokio::select! {
+        last = hear(reading, &outbox, &progress) => Some(last),
+        () = stop.cancelled() => None,
+    };
+    let status = match last {
+        Some(Ok(_)) => tokio::select! {
+            status = child.wait() => status,
+            () = stop.cancelled() => kill(&mut child).await,
+            () = sleep(EXIT_GRACE) => kill(&mut child).await,
+        },
+        _ => kill(&mut child).await,
+    };
+    pid.store(0, Ordering::Relaxed);
+    let end = match last {
+        None => return,
+        Some(Ok(Some(last))) => last,
+        Some(Ok(None)) => Output::Failed(format!("the worker process {}", how(&status))),
+        Some(Err(error)) => {
+            Output::Failed(format!("the worker process broke off: {error}; it {}", how(&status)))
+        }
+    };
+    // What it wrote last is often the reason.
+    let _ = timeout(EXIT_GRACE, logging.join_next()).await;
+    tokio::select! {
+        _ = outbox.send(end) => {}
+        () = stop.cancelled() => {}
+    }
+    drop(feeding);
+}
+
+async fn kill(child: &mut Child) -> io::Result<ExitStatus> {
+    // An error means that it has exited already, which is as good.
+    let _ = child.start_kill();
+    child.wait().await
+}
+
+fn how(status: &io::Result<ExitStatus>) -> String {
+    match status {
+        Ok(status) => format!("ended: {status}"),
+        Err(error) => format!("could not be waited for: {error}"),
+    }
+}
+
+/// FFmpeg's and the runtime's words, a few a second.
+async fn log(stderr: impl AsyncRead + Unpin, pid: u32) {
+    let mut lines = BufReader::new(stderr);
+    let mut since = Instant::now();
+    let (mut told, mut kept_back) = (0, 0);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut lines).take(MAX_LINE).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        if since.elapsed() > Duration::from_secs(1) {
+            if kept_back > 0 {
+                tracing::debug!(worker = pid, lines = kept_back, "further lines of the worker were left out");
+            }
+            (since, told, kept_back) = (Instant::now(), 0, 0);
+        }
+        if told < LOG_LINES_A_SECOND {
+            told += 1;
+            tracing::debug!(worker = pid, "{}", String::from_utf8_lossy(&line).trim_end());
+        } else {
+            kept_back += 1;
+        }
+    }
+}
