@@ -1,0 +1,43 @@
+//! What the gateway tells about a stream beyond its snapshot: for the API and the page, never for players.
+
+use std::{borrow::Cow, collections::BTreeMap, time::SystemTime};
+
+use serde::Serialize;
+
+/// The story of one stream in facts and plain words. Replaced as a whole by [`crate::Listing::set_info`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StreamInfo {
+    /// When this publication began; the birth of the session where `None`.
+    pub since: Option<SystemTime>,
+    /// What the streamer sends, in words: `1280x720, 30 fps, H.264 High, AAC 48 kHz stereo`.
+    pub source: String,
+    /// The publisher's program, as it names itself: `obs-output module (libobs version 30.0.2)`.
+    pub encoder: Option<String>,
+    /// How each rendition is made; matched to the snapshot's renditions by id.
+    pub renditions: Vec<RenditionInfo>,
+    /// Sentences for the streamer, such as why the top rung is not copied.
+    pub notes: Vec<String>,
+    /// Repairs, drops and restarts so far, by name (`timeline_repairs`). Names are `snake_case`.
+    pub counters: BTreeMap<Cow<'static, str>, u64>,
+}
+
+/// How one rendition comes to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenditionInfo {
+    /// The rendition's id in the snapshot.
+    pub id: String,
+    /// Copied from the publisher, or encoded here.
+    pub made: Made,
+    /// Why, in plain words.
+    pub reason: String,
+}
+
+/// Copied or encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Made {
+    /// The publisher's own pictures, untouched.
+    Copy,
+    /// Encoded by Sluice.
+    Encode,
+}

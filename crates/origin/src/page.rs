@@ -1,0 +1,172 @@
+//! The bundled web page (`web/dist`): in the binary of a release, read from disk in a debug build.
+//!
+//! One HTML file serves `/`, `/watch/{name}` and `/embed/{name}`; everything else it needs stands in `/assets/` under
+//! names that change with their content. It needs no other host, and the headers here forbid it any.
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    fmt::Write as _,
+    io::Write as _,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::http::header;
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use rust_embed::RustEmbed;
+
+use crate::{
+    headers::Ask,
+    reply::{Content, FOREVER, Form, REVALIDATE, Reply},
+};
+
+#[derive(RustEmbed)]
+#[folder = "../../web/dist"]
+struct Dist;
+
+/// A file of the page.
+#[derive(Clone)]
+pub(crate) struct File {
+    pub(crate) bytes: Bytes,
+    pub(crate) mime: String,
+    /// Hash of `bytes`, in hexadecimal.
+    pub(crate) hash: String,
+}
+
+/// The page's files and their compressed forms.
+#[derive(Clone)]
+pub(crate) struct Page {
+    read: fn(&str) -> Option<File>,
+    gzipped: Arc<Mutex<HashMap<String, Bytes>>>,
+}
+
+/// Who may put the page into a frame.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// Nobody: clicks on it cannot be stolen.
+    Forbidden,
+    /// Any site: that is what the embed page is for.
+    Allowed,
+}
+
+/// Compressed files kept; a release has about ten, a debug build makes one for each change.
+const KEPT: usize = 64;
+
+const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Sluice</title>\
+    <p>Sluice is running, but its web page was not built: run <code>make web</code>, then build the server again. \
+    Streams play from <code>/live/NAME/index.m3u8</code> all the same.</p></html>\n";
+
+impl Page {
+    /// The files of `web/dist`.
+    pub(crate) fn bundled() -> Self {
+        Self::from_source(|path| {
+            let file = Dist::get(path)?;
+            let bytes = match file.data {
+                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                Cow::Owned(bytes) => Bytes::from(bytes),
+            };
+            let hash = file.metadata.sha256_hash()[..12].iter().fold(String::new(), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            });
+            Some(File { bytes, mime: file.metadata.mimetype().to_owned(), hash })
+        })
+    }
+
+    pub(crate) fn from_source(read: fn(&str) -> Option<File>) -> Self {
+        Self { read, gzipped: Arc::default() }
+    }
+
+    /// The HTML, for any of its addresses.
+    pub(crate) fn html(&self, framing: Framing, ask: &Ask<'_>) -> Reply {
+        let file = (self.read)("index.html").unwrap_or_else(|| File {
+            bytes: Bytes::from_static(NOT_BUILT.as_bytes()),
+            mime: "text/html".to_owned(),
+            hash: "not-built".to_owned(),
+        });
+        let ancestors = if framing == Framing::Allowed { "*" } else { "'none'" };
+        let policy = format!(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; \
+             connect-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; manifest-src 'self'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
+        );
+        let reply = self
+            .send(&file, REVALIDATE, ask)
+            .with(header::CONTENT_SECURITY_POLICY, &policy)
+            .with(header::REFERRER_POLICY, "no-referrer");
+        match framing {
+            Framing::Forbidden => reply.with(header::X_FRAME_OPTIONS, "DENY"),
+            Framing::Allowed => reply,
+        }
+    }
+
+    /// A file of `/assets/`.
+    pub(crate) fn asset(&self, file: &str, ask: &Ask<'_>) -> Reply {
+        match (self.read)(&format!("assets/{file}")) {
+            Some(file) => self.send(&file, FOREVER, ask),
+            None => Reply::not_found("The page has no such file; reload it, the server may be newer.", None),
+        }
+    }
+
+    fn send(&self, file: &File, cache: &'static str, ask: &Ask<'_>) -> Reply {
+        let text = is_text(&file.mime);
+        let mime = if text { format!("{}; charset=utf-8", file.mime) } else { file.mime.clone() };
+        let gzip = text && ask.gzip;
+        let (form, etag, body) = if gzip {
+            (Form::Gzip, format!("\"{}-gz\"", file.hash), self.gzipped(file))
+        } else {
+            (Form::Plain, format!("\"{}\"", file.hash), file.bytes.clone())
+        };
+        Content { mime: &mime, cache, etag: Some(&etag), form, body }.reply(ask)
+    }
+
+    fn gzipped(&self, file: &File) -> Bytes {
+        let kept = |page: &Self| {
+            page.gzipped.lock().unwrap_or_else(PoisonError::into_inner).get(&file.hash).cloned()
+        };
+        if let Some(bytes) = kept(self) {
+            return bytes;
+        }
+        let bytes = gzip(&file.bytes, Compression::best());
+        let mut gzipped = self.gzipped.lock().unwrap_or_else(PoisonError::into_inner);
+        if gzipped.len() >= KEPT {
+            gzipped.clear();
+        }
+        gzipped.insert(file.hash.clone(), bytes.clone());
+        bytes
+    }
+}
+
+/// `bytes` in gzip's format.
+pub(crate) fn gzip(bytes: &[u8], level: Compression) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 3 + 64), level);
+    encoder.write_all(bytes).expect("writing to memory does not fail");
+    encoder.finish().expect("writing to memory does not fail").into()
+}
+
+fn is_text(mime: &str) -> bool {
+    mime.starts_with("text/")
+        || ["application/javascript", "application/json", "application/manifest+json", "image/svg+xml"]
+            .contains(&mime)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_text_is_compressed() {
+        for (mime, want) in [
+            ("text/html", true),
+            ("text/javascript", true),
+            ("text/css", true),
+            ("image/svg+xml", true),
+            ("image/png", false),
+            ("font/woff2", false),
+            ("application/octet-stream", false),
+        ] {
+            assert_eq!(is_text(mime), want, "{mime}");
+        }
+    }
+}

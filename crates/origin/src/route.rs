@@ -1,0 +1,203 @@
+//! What a path asks for. Pure: the router looks up and answers, this only reads.
+
+use media::{Epoch, MediaSequence, StreamName};
+
+/// A path, read. Names borrow from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route<'a> {
+    /// `/`: the live streams.
+    Home,
+    /// `/watch/{name}`: the watch page.
+    Watch(&'a str),
+    /// `/embed/{name}`: the bare player, for an iframe.
+    Embed(&'a str),
+    /// `/assets/{file}`: a bundled file whose name changes with its content.
+    Asset(&'a str),
+    /// `/live/{name}/index.m3u8`.
+    Multivariant(&'a str),
+    /// `/live/{name}/{session}/{rendition}/index.m3u8`.
+    Playlist(RenditionPath<'a>),
+    /// `/live/{name}/{session}/{rendition}/{msn}.ts`.
+    Segment(RenditionPath<'a>, MediaSequence),
+    /// `/api/v1/streams`.
+    Streams,
+    /// `/api/v1/streams/{name}`.
+    Stream(&'a str),
+    /// `/healthz`.
+    Health,
+    /// `/readyz`.
+    Ready,
+    /// `/metrics`.
+    Metrics,
+    /// None of ours.
+    Unknown,
+}
+
+/// Where a rendition's objects stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RenditionPath<'a> {
+    /// The stream's public name.
+    pub name: &'a str,
+    /// The publication.
+    pub session: Epoch,
+    /// The rendition's id.
+    pub rendition: &'a str,
+}
+
+impl<'a> Route<'a> {
+    /// Reads a path without its query. Only the one canonical spelling of each route is ours: our names need no percent
+    /// encoding, so a path that holds any is unknown, and numbers have neither sign nor leading zero.
+    pub fn parse(path: &'a str) -> Self {
+        let Some(rest) = path.strip_prefix('/') else { return Self::Unknown };
+        let mut parts = [""; 6];
+        let mut count = 0;
+        for part in rest.split('/') {
+            if count == parts.len() {
+                return Self::Unknown;
+            }
+            parts[count] = part;
+            count += 1;
+        }
+        match parts[..count] {
+            [""] => Self::Home,
+            ["healthz"] => Self::Health,
+            ["readyz"] => Self::Ready,
+            ["metrics"] => Self::Metrics,
+            ["watch", name] if is_name(name) => Self::Watch(name),
+            ["embed", name] if is_name(name) => Self::Embed(name),
+            ["assets", file] if is_file(file) => Self::Asset(file),
+            ["api", "v1", "streams"] => Self::Streams,
+            ["api", "v1", "streams", name] if is_name(name) => Self::Stream(name),
+            ["live", name, "index.m3u8"] if is_name(name) => Self::Multivariant(name),
+            ["live", name, session, rendition, file] if is_name(name) && is_file(rendition) => {
+                let Some(session) = number(session).map(Epoch) else { return Self::Unknown };
+                let place = RenditionPath { name, session, rendition };
+                if file == "index.m3u8" {
+                    return Self::Playlist(place);
+                }
+                match file.strip_suffix(".ts").and_then(number) {
+                    Some(sequence) => Self::Segment(place, MediaSequence(sequence)),
+                    None => Self::Unknown,
+                }
+            }
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The stream a route speaks of.
+    pub fn stream(&self) -> Option<&'a str> {
+        match *self {
+            Self::Watch(name) | Self::Embed(name) | Self::Multivariant(name) | Self::Stream(name) => {
+                Some(name)
+            }
+            Self::Playlist(place) | Self::Segment(place, _) => Some(place.name),
+            _ => None,
+        }
+    }
+
+    /// The route's kind, as metrics count it: few values, whatever peers ask for.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Home | Self::Watch(_) | Self::Embed(_) => "page",
+            Self::Asset(_) => "asset",
+            Self::Multivariant(_) => "multivariant",
+            Self::Playlist(_) => "playlist",
+            Self::Segment(..) => "segment",
+            Self::Streams | Self::Stream(_) => "api",
+            Self::Health | Self::Ready => "health",
+            Self::Metrics => "metrics",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    text.parse::<StreamName>().is_ok()
+}
+
+/// Bundled files and rendition ids keep to the letters of stream names.
+fn is_file(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 128
+        && !text.starts_with('.')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+/// A decimal number in its only spelling.
+fn number(text: &str) -> Option<u64> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    if plain { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: RenditionPath<'_> = RenditionPath { name: "show", session: Epoch(17), rendition: "720p" };
+
+    #[test]
+    fn each_path_has_one_meaning() {
+        for (path, want) in [
+            ("/", Route::Home),
+            ("/watch/show", Route::Watch("show")),
+            ("/embed/my-show_1.2", Route::Embed("my-show_1.2")),
+            ("/assets/index-B4x_9.js", Route::Asset("index-B4x_9.js")),
+            ("/live/show/index.m3u8", Route::Multivariant("show")),
+            ("/live/show/17/720p/index.m3u8", Route::Playlist(PLACE)),
+            ("/live/show/17/720p/0.ts", Route::Segment(PLACE, MediaSequence(0))),
+            ("/live/show/17/720p/1042.ts", Route::Segment(PLACE, MediaSequence(1042))),
+            ("/api/v1/streams", Route::Streams),
+            ("/api/v1/streams/show", Route::Stream("show")),
+            ("/healthz", Route::Health),
+            ("/readyz", Route::Ready),
+            ("/metrics", Route::Metrics),
+            // A stream may be called like one of our files.
+            ("/live/index.m3u8/index.m3u8", Route::Multivariant("index.m3u8")),
+        ] {
+            assert_eq!(Route::parse(path), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_unknown() {
+        for path in [
+            "",
+            "*",
+            "live/show/index.m3u8",
+            "//",
+            "/watch",
+            "/watch/",
+            "/watch/show/",
+            "/watch/a b",
+            "/watch/..",
+            "/watch/%2e%2e",
+            "/assets/",
+            "/assets/../secret",
+            "/assets/.hidden",
+            "/assets/a/b.js",
+            "/live/show",
+            "/live/show.m3u8",
+            "/live/show/",
+            "/live//index.m3u8",
+            "/live/.show/index.m3u8",
+            "/live/show/index.m3u",
+            "/live/show/x/720p/index.m3u8",
+            "/live/show/017/720p/index.m3u8",
+            "/live/show/17//index.m3u8",
+            "/live/show/17/720p/",
+            "/live/show/17/720p/-1.ts",
+            "/live/show/17/720p/+1.ts",
+            "/live/show/17/720p/01.ts",
+            "/live/show/17/720p/.ts",
+            "/live/show/17/720p/1.mp4",
+            "/live/show/17/720p/99999999999999999999.ts",
+            "/live/show/17/720p/1.ts/",
+            "/live/show/17/720p/1.ts/2/3/4/5",
+            "/api/v1/streams/",
+            "/api/v2/streams",
+            "/Healthz",
+        ] {
+            assert_eq!(Route::parse(path), Route::Unknown, "{path}");
+        }
+    }
+}

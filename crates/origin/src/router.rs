@@ -1,0 +1,305 @@
+//! The router: finds out what is asked, looks it up, waits where that helps, counts, and answers.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, Request, State as Shared},
+    http::{HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts},
+};
+use bytes::Bytes;
+use hls::snapshot::Snapshot;
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{
+    sync::{Semaphore, watch},
+    time::sleep_until,
+};
+use tower_http::{cors, set_header::SetResponseHeaderLayer};
+
+use crate::{
+    api::{self, Now, Publish},
+    exposition,
+    headers::Ask,
+    library::{Face, Library},
+    live::{self, Verdict},
+    page::{Framing, Page},
+    reply::{NEVER, Reply, set},
+    route::Route,
+};
+
+/// What the gateway chooses.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a request for a playlist waits for a stream that is starting; then it is told to come again. Below the
+    /// 10 s that hls.js waits for a first byte.
+    pub start_wait: Duration,
+    /// How many requests may wait so at once; more are told to come again at once.
+    pub waiting_limit: usize,
+    /// Where encoders publish, for the page's instructions; `None` while that is unknown.
+    pub rtmp_port: Option<u16>,
+    /// What `/readyz` says. Keep a clone to change it.
+    pub readiness: Readiness,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            start_wait: Duration::from_secs(6),
+            waiting_limit: 4096,
+            rtmp_port: Some(1935),
+            readiness: Readiness::default(),
+        }
+    }
+}
+
+/// Whether this process wants new viewers: a flag that its clones share.
+#[derive(Clone, Debug)]
+pub struct Readiness(Arc<watch::Sender<State>>);
+
+/// The states of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not yet: `/readyz` answers 503.
+    Starting,
+    /// `/readyz` answers 200.
+    Ready,
+    /// On its way out: `/readyz` answers 503, and no request waits any longer.
+    Draining,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(State::Starting)))
+    }
+}
+
+impl Readiness {
+    /// Changes the state for all clones.
+    pub fn set(&self, state: State) {
+        self.0.send_replace(state);
+    }
+
+    /// The state now.
+    pub fn get(&self) -> State {
+        *self.0.borrow()
+    }
+
+    async fn draining(&self) {
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = self.0.subscribe().wait_for(|state| *state == State::Draining).await;
+    }
+}
+
+/// Everything of design's HTTP table that exists so far. `metrics` renders what the process counted, for `/metrics`;
+/// without it only the streams' own figures stand there.
+///
+/// The router answers every path, so other routes are merged into it with `.merge` or `.route`, which take precedence.
+/// Viewers are told apart by `ConnectInfo<SocketAddr>` where the server gives it ([`crate::serve`] does).
+pub fn router(library: Library, settings: Settings, metrics: Option<PrometheusHandle>) -> Router {
+    with_page(library, settings, metrics, Page::bundled())
+}
+
+pub(crate) fn with_page(
+    library: Library,
+    settings: Settings,
+    metrics: Option<PrometheusHandle>,
+    page: Page,
+) -> Router {
+    describe_counter!("sluice_http_requests_total", "HTTP requests, by kind of route and class of status");
+    describe_counter!("sluice_http_response_bytes_total", "bytes of HTTP response bodies, by kind of route");
+    describe_counter!(
+        "sluice_http_waits_refused_total",
+        "requests that could not wait for a starting stream"
+    );
+    describe_gauge!("sluice_http_waiting", "requests that wait for a starting stream");
+    let waiting = Semaphore::new(settings.waiting_limit);
+    let origin = Arc::new(Origin { library, settings, metrics, page, waiting });
+    let anyone = cors::CorsLayer::new()
+        .allow_origin(cors::Any)
+        .allow_methods([Method::GET, Method::HEAD, Method::OPTIONS])
+        .allow_headers([header::RANGE, header::IF_NONE_MATCH, header::IF_RANGE, header::AUTHORIZATION])
+        .expose_headers([
+            header::AGE,
+            header::DATE,
+            header::ETAG,
+            header::CONTENT_LENGTH,
+            header::CONTENT_RANGE,
+            header::RETRY_AFTER,
+        ])
+        .max_age(Duration::from_secs(86_400))
+        // `*` does not vary: caches keep one copy for all sites.
+        .vary([]);
+    let always = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    Router::new()
+        .fallback(answer)
+        .with_state(origin)
+        .layer(anyone)
+        .layer(always(HeaderName::from_static("timing-allow-origin"), "*"))
+        .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+}
+
+struct Origin {
+    library: Library,
+    settings: Settings,
+    metrics: Option<PrometheusHandle>,
+    page: Page,
+    waiting: Semaphore,
+}
+
+async fn answer(Shared(origin): Shared<Arc<Origin>>, request: Request) -> Response<Body> {
+    // Nothing here takes a body: it is dropped unread.
+    let (request, _) = request.into_parts();
+    let route = Route::parse(request.uri.path());
+    let ask = Ask::read(&request.method, &request.headers);
+    let reply = match request.method {
+        Method::GET | Method::HEAD => origin.reply(route, &ask, &request).await,
+        _ => Reply::refuse(StatusCode::METHOD_NOT_ALLOWED, "Only GET, HEAD and OPTIONS work here.", None)
+            .with(header::ALLOW, "GET, HEAD, OPTIONS"),
+    };
+    let kind = route.kind();
+    counter!("sluice_http_requests_total", "kind" => kind, "status" => class(reply.status)).increment(1);
+    if !ask.head {
+        counter!("sluice_http_response_bytes_total", "kind" => kind).increment(reply.body.len() as u64);
+    }
+    reply.into_response(ask.head)
+}
+
+fn class(status: StatusCode) -> &'static str {
+    match status.as_u16() / 100 {
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    }
+}
+
+impl Origin {
+    async fn reply(&self, route: Route<'_>, ask: &Ask<'_>, request: &Parts) -> Reply {
+        match route {
+            Route::Home | Route::Watch(_) => self.page.html(Framing::Forbidden, ask),
+            Route::Embed(_) => self.page.html(Framing::Allowed, ask),
+            Route::Asset(file) => self.page.asset(file, ask),
+            Route::Multivariant(name) => {
+                let find = || self.library.newest(name);
+                self.listed(name, find, live::no_stream, |snapshot| live::multivariant(snapshot, ask)).await
+            }
+            Route::Playlist(place) => {
+                let find = || self.library.session(place.name, place.session);
+                if let Some(face) = find() {
+                    saw(&face.borrow().clone(), request);
+                }
+                let missing = if self.library.newest(place.name).is_some() {
+                    live::no_session
+                } else {
+                    live::no_stream
+                };
+                self.listed(place.name, find, missing, |snapshot| {
+                    live::playlist(snapshot, place.rendition, ask)
+                })
+                .await
+            }
+            Route::Segment(place, sequence) => match self.library.session(place.name, place.session) {
+                Some(face) => {
+                    let snapshot = Arc::clone(&face.borrow().snapshot);
+                    live::segment(&snapshot, place.rendition, sequence, ask)
+                }
+                None if self.library.newest(place.name).is_some() => live::no_session(place.name),
+                None => live::no_stream(place.name),
+            },
+            Route::Streams => {
+                let publish = Publish { rtmp_port: self.settings.rtmp_port, app: "live" };
+                api::list(&self.library.all(), publish, Now::read(), ask)
+            }
+            Route::Stream(name) => match self.library.newest(name) {
+                Some(face) => api::one(&face.borrow().clone(), Now::read(), ask),
+                None => live::no_stream(name),
+            },
+            Route::Health => plain(StatusCode::OK, "ok\n"),
+            Route::Ready => match self.settings.readiness.get() {
+                State::Ready => plain(StatusCode::OK, "ready\n"),
+                State::Starting => plain(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+                State::Draining => plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            },
+            Route::Metrics => {
+                let mut text = self.metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default();
+                exposition::streams(&mut text, &self.library.all(), Now::read());
+                let mut reply = plain(StatusCode::OK, "");
+                set(&mut reply.headers, header::CONTENT_TYPE, exposition::MIME);
+                reply.body = text.into();
+                reply
+            }
+            Route::Unknown => Reply::not_found("There is nothing at this address.", None),
+        }
+    }
+
+    /// Answers from a stream's snapshot as soon as one has the answer, and gives up after [`Settings::start_wait`].
+    async fn listed(
+        &self,
+        name: &str,
+        find: impl Fn() -> Option<watch::Receiver<Face>>,
+        missing: fn(&str) -> Reply,
+        look: impl Fn(&Snapshot) -> Verdict,
+    ) -> Reply {
+        let deadline = tokio::time::Instant::now() + self.settings.start_wait;
+        let mut waiting = None;
+        loop {
+            let Some(mut face) = find() else { return missing(name) };
+            // A newer session of the name may come to stand before this one: it is looked for again at each change.
+            // The snapshot is taken out: nothing holds the channel's lock while an answer is made.
+            let snapshot = Arc::clone(&face.borrow_and_update().snapshot);
+            if let Verdict::Answer(reply) = look(&snapshot) {
+                return reply;
+            }
+            if waiting.is_none() {
+                waiting = Waiting::begin(&self.waiting);
+                if waiting.is_none() {
+                    counter!("sluice_http_waits_refused_total").increment(1);
+                    return live::still_starting(name);
+                }
+            }
+            tokio::select! {
+                _ = face.changed() => {}
+                () = self.settings.readiness.draining() => return live::still_starting(name),
+                () = sleep_until(deadline) => return live::still_starting(name),
+            }
+        }
+    }
+}
+
+/// The right to wait, counted.
+struct Waiting<'a>(#[expect(dead_code, reason = "held for its drop")] tokio::sync::SemaphorePermit<'a>);
+
+impl<'a> Waiting<'a> {
+    fn begin(all: &'a Semaphore) -> Option<Self> {
+        let permit = all.try_acquire().ok()?;
+        gauge!("sluice_http_waiting").increment(1.0);
+        Some(Self(permit))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        gauge!("sluice_http_waiting").decrement(1.0);
+    }
+}
+
+/// Counts a viewer: by address, by what a proxy says of it, and by player.
+fn saw(face: &Face, request: &Parts) {
+    let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    let header = |name: HeaderName| request.headers.get(name).map(HeaderValue::as_bytes);
+    let who = (peer, header(HeaderName::from_static("x-forwarded-for")), header(header::USER_AGENT));
+    face.audience.saw(Instant::now(), api::memory_of(&face.snapshot), who);
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Reply {
+    let mut reply = Reply { status, headers: Default::default(), body: Bytes::from_static(text.as_bytes()) };
+    set(&mut reply.headers, header::CONTENT_TYPE, "text/plain; charset=utf-8");
+    set(&mut reply.headers, header::CACHE_CONTROL, NEVER);
+    reply
+}

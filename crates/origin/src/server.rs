@@ -1,0 +1,257 @@
+//! Sockets to the router: HTTP/1.1 and HTTP/2 without TLS, with bounds on what a slow or silent peer can hold.
+//!
+//! ```text
+//!  listener ─▶ permit (Limits::connections) ─▶ TCP_NODELAY ─▶ Stalling(socket) ─▶ hyper ─▶ router
+//! ```
+//!
+//! What hyper leaves open by itself, and what closes it here:
+//!
+//! * a peer that sends its request's head a byte at a time, or nothing at all: [`Limits::head`], also between requests
+//!   of one connection, so it is the keep-alive time too (RFC 8216 players come back each target duration);
+//! * a peer that asks for a segment and does not read it: the reply pins the segment's bytes after the window forgot
+//!   them, so a write that makes no progress for [`Limits::write_stall`] ends the connection;
+//! * a peer that opens thousands of connections: [`Limits::connections`], the rest waits in the listen backlog.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{Router, extract::ConnectInfo, http::Request};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpListener,
+    sync::Semaphore,
+    time::{Instant, Sleep, sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+
+/// Bounds on connections.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections served at once; more wait to be accepted.
+    pub connections: usize,
+    /// How long a request's head may take, and how long a connection may idle between requests. At least three target
+    /// durations, or players lose their connection between two playlist reloads.
+    pub head: Duration,
+    /// How long a write may make no progress.
+    pub write_stall: Duration,
+    /// Streams in one HTTP/2 connection.
+    pub http2_streams: u32,
+    /// How long open requests may take to finish once `stop` has fired.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            head: Duration::from_secs(60),
+            write_stall: Duration::from_secs(30),
+            http2_streams: 256,
+            drain: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How long accepting pauses when the process is out of file descriptors; a loop without it would burn a core.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts connections until `stop` fires; then finishes open requests within [`Limits::drain`], closes the rest, and
+/// returns. Owns all connection tasks: none outlives it.
+///
+/// Every request carries `ConnectInfo<SocketAddr>`. Accept errors are logged and passed over.
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+    let permits = Arc::new(Semaphore::new(limits.connections));
+    let connections = TaskTracker::new();
+    let cut_off = CancellationToken::new();
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).keep_alive(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.http2_streams)
+        .keep_alive_interval(limits.head)
+        .keep_alive_timeout(limits.write_stall)
+        .adaptive_window(true);
+    let builder = Arc::new(builder);
+
+    loop {
+        let permit = tokio::select! {
+            () = stop.cancelled() => break,
+            permit = Arc::clone(&permits).acquire_owned() => permit.expect("this semaphore is never closed"),
+        };
+        let (socket, peer) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) if is_the_peers_fault(&error) => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept HTTP connections");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "no TCP_NODELAY");
+        }
+        let service = router.clone().into_service::<Incoming>();
+        let service = service.map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request
+        });
+        let (builder, stop, cut_off) = (Arc::clone(&builder), stop.clone(), cut_off.clone());
+        let io = TokioIo::new(Stalling::new(socket, limits.write_stall));
+        connections.spawn(async move {
+            let _permit = permit;
+            let connection = builder.serve_connection(io, TowerToHyperService::new(service));
+            tokio::pin!(connection);
+            let mut stopping = false;
+            loop {
+                tokio::select! {
+                    ended = connection.as_mut() => {
+                        if let Err(error) = ended {
+                            tracing::debug!(%peer, %error, "HTTP connection ended early");
+                        }
+                        break;
+                    }
+                    () = stop.cancelled(), if !stopping => {
+                        stopping = true;
+                        connection.as_mut().graceful_shutdown();
+                    }
+                    () = cut_off.cancelled() => break,
+                }
+            }
+        });
+    }
+    drop(listener);
+    connections.close();
+    if timeout(limits.drain, connections.wait()).await.is_err() {
+        tracing::debug!(left = connections.len(), "HTTP requests cut off at shutdown");
+        cut_off.cancel();
+        connections.wait().await;
+    }
+}
+
+fn is_the_peers_fault(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// The longest text hyper reads before it knows which HTTP is spoken: the HTTP/2 preface (RFC 9113 §3.4). Its own
+/// timeouts start after it.
+const PREFACE: usize = 24;
+
+/// A socket that gives up on a peer which does not begin to speak, or does not read what is written to it.
+struct Stalling<S> {
+    socket: S,
+    limit: Duration,
+    /// Runs while a write waits for the peer.
+    write_alarm: Alarm,
+    /// Runs while the peer owes the first [`PREFACE`] bytes.
+    read_alarm: Alarm,
+    seen: usize,
+}
+
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    armed: bool,
+}
+
+impl Alarm {
+    fn new() -> Self {
+        Self { sleep: Box::pin(sleep(Duration::ZERO)), armed: false }
+    }
+
+    /// Ready once `limit` has passed since the first poll after the last [`Self::disarm`].
+    fn poll(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
+        if !self.armed {
+            self.sleep.as_mut().reset(Instant::now() + limit);
+            self.armed = true;
+        }
+        self.sleep.as_mut().poll(cx)
+    }
+
+    fn disarm(&mut self) {
+        self.armed = false;
+    }
+}
+
+impl<S> Stalling<S> {
+    fn new(socket: S, limit: Duration) -> Self {
+        Self { socket, limit, write_alarm: Alarm::new(), read_alarm: Alarm::new(), seen: 0 }
+    }
+
+    /// Passes a write's outcome on, unless it has waited too long.
+    fn watch(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if outcome.is_ready() {
+            self.write_alarm.disarm();
+            return outcome;
+        }
+        ready!(self.write_alarm.poll(cx, self.limit));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its reply")))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let outcome = Pin::new(&mut self.socket).poll_read(cx, into);
+        if self.seen < PREFACE {
+            self.seen += into.filled().len() - before;
+            if outcome.is_pending() {
+                let limit = self.limit;
+                ready!(self.read_alarm.poll(cx, limit));
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the peer sends no request",
+                )));
+            }
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.watch(cx, outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
+        self.watch(cx, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
