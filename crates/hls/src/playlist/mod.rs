@@ -1,0 +1,10 @@
+//! Playlists as text (RFC 8216), rendered from typed values: ordered, with integer-tick times, the same bytes for the
+//! same values. Reading playlists is left to others.
+
+mod media;
+mod multivariant;
+
+pub use self::{
+    media::Media,
+    multivariant::{Multivariant, Variant},
+};

@@ -1,0 +1,282 @@
+//! What readers of a stream see: one immutable picture of all its renditions, published as a whole after each change.
+//!
+//! Everything a player may ask for is in it: lists (rendered at the first asking, once, then shared), and segments by
+//! number, those that left the list lately included. Renditions advance independently of each other.
+
+use std::{
+    io::Write,
+    sync::{Arc, OnceLock},
+};
+
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use media::{Epoch, MediaSequence, StreamName};
+
+use crate::{
+    Segment,
+    playlist::{Media, Multivariant},
+    presentation::VideoSpec,
+};
+
+/// Where a stream stands in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Phase {
+    /// Nothing to play yet.
+    Starting,
+    /// The publisher is there.
+    Live,
+    /// The publisher is gone and may come back; lists go on.
+    Held,
+    /// Over: every list has its end.
+    Ended,
+}
+
+/// An immutable view of one stream. Cheap to share, never changes.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(crate) name: StreamName,
+    pub(crate) session: Epoch,
+    pub(crate) phase: Phase,
+    pub(crate) target_duration: u32,
+    pub(crate) renditions: Vec<RenditionView>,
+    pub(crate) multivariant: Option<Arc<LazyMultivariant>>,
+}
+
+/// One rendition as the snapshot holds it. A clone shares.
+#[derive(Clone, Debug)]
+pub struct RenditionView(pub(crate) Arc<ViewInner>);
+
+#[derive(Debug)]
+pub(crate) struct ViewInner {
+    pub(crate) id: String,
+    pub(crate) video: Option<VideoSpec>,
+    pub(crate) codecs: String,
+    pub(crate) declared_bps: u64,
+    pub(crate) declared_average_bps: u64,
+    pub(crate) measured_peak_bps: u64,
+    pub(crate) measured_average_bps: u64,
+    pub(crate) overlong_segments: u64,
+    pub(crate) target_duration: u32,
+    pub(crate) ended: bool,
+    /// Discontinuity number of the first listed segment, before its own tag.
+    pub(crate) discontinuity_sequence: u64,
+    /// In order of their numbers, without holes; those before `first_listed` have left the list.
+    pub(crate) held: Vec<Arc<Segment>>,
+    pub(crate) first_listed: usize,
+    pub(crate) playlist: OnceLock<Document>,
+}
+
+/// The multivariant playlist, rendered when first asked for.
+#[derive(Debug)]
+pub(crate) struct LazyMultivariant {
+    pub(crate) values: Multivariant,
+    document: OnceLock<Document>,
+}
+
+impl LazyMultivariant {
+    pub(crate) fn new(values: Multivariant) -> Self {
+        Self { values, document: OnceLock::new() }
+    }
+}
+
+impl Snapshot {
+    /// The stream's public name.
+    pub fn name(&self) -> &StreamName {
+        &self.name
+    }
+
+    /// The publication's epoch: the `{session}` of its URLs.
+    pub fn session(&self) -> Epoch {
+        self.session
+    }
+
+    /// Where the stream stands.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// EXT-X-TARGETDURATION, in seconds; the same for the life of the stream.
+    pub fn target_duration(&self) -> u32 {
+        self.target_duration
+    }
+
+    /// The multivariant playlist. `None` until every rendition knows its CODECS and its BANDWIDTH and one of them has a
+    /// segment. URIs inside are `{session}/{rendition}/index.m3u8`.
+    pub fn multivariant(&self) -> Option<&Document> {
+        let lazy = self.multivariant.as_deref()?;
+        Some(lazy.document.get_or_init(|| Document::new(lazy.values.render())))
+    }
+
+    /// All renditions, in the order they were declared.
+    pub fn renditions(&self) -> &[RenditionView] {
+        &self.renditions
+    }
+
+    /// The rendition of that id.
+    pub fn rendition(&self, id: &str) -> Option<&RenditionView> {
+        self.renditions.iter().find(|view| view.id() == id)
+    }
+}
+
+impl RenditionView {
+    /// The name in URLs.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// Its media playlist. `None` while it has no segment. URIs inside are `{number}.ts`.
+    pub fn playlist(&self) -> Option<&Document> {
+        let inner = &*self.0;
+        let listed = self.listed();
+        if listed.is_empty() {
+            return None;
+        }
+        Some(inner.playlist.get_or_init(|| {
+            let list = Media {
+                target_duration: inner.target_duration,
+                discontinuity_sequence: inner.discontinuity_sequence,
+                segments: listed,
+                ended: inner.ended,
+            };
+            Document::new(list.render())
+        }))
+    }
+
+    /// Segments in the list now, in order; gaps included.
+    pub fn listed(&self) -> &[Arc<Segment>] {
+        &self.0.held[self.0.first_listed..]
+    }
+
+    /// The segment of that number, listed or still kept for those who read an older list. Gaps are there too: their
+    /// bytes are empty.
+    pub fn segment(&self, sequence: MediaSequence) -> Option<&Arc<Segment>> {
+        let at = self.0.held.binary_search_by_key(&sequence, |segment| segment.sequence).ok()?;
+        self.0.held.get(at)
+    }
+
+    /// Picture size and rate; `None` for sound alone.
+    pub fn video(&self) -> Option<&VideoSpec> {
+        self.0.video.as_ref()
+    }
+
+    /// CODECS of what is inside; empty until known.
+    pub fn codecs(&self) -> &str {
+        &self.0.codecs
+    }
+
+    /// BANDWIDTH as the multivariant playlist tells it, in bits a second; 0 until known.
+    pub fn declared_bps(&self) -> u64 {
+        self.0.declared_bps
+    }
+
+    /// AVERAGE-BANDWIDTH as the multivariant playlist tells it, in bits a second; 0 until known.
+    pub fn declared_average_bps(&self) -> u64 {
+        self.0.declared_average_bps
+    }
+
+    /// Largest rate of any run of segments of 0.5 to 1.5 target durations since the start, in bits a second; 0 before
+    /// the first.
+    pub fn measured_peak_bps(&self) -> u64 {
+        self.0.measured_peak_bps
+    }
+
+    /// All bits over all time since the start, in bits a second; 0 before the first segment.
+    pub fn measured_average_bps(&self) -> u64 {
+        self.0.measured_average_bps
+    }
+
+    /// Segments so far that were longer than the target duration allows. 0 unless the source breaks its own rhythm.
+    pub fn overlong_segments(&self) -> u64 {
+        self.0.overlong_segments
+    }
+
+    /// The highest number listed.
+    pub fn newest(&self) -> Option<MediaSequence> {
+        self.0.held.last().map(|segment| segment.sequence)
+    }
+
+    /// Bytes of all segments held, listed or kept.
+    pub fn bytes_held(&self) -> u64 {
+        self.0.held.iter().map(|segment| segment.bytes.len() as u64).sum()
+    }
+}
+
+/// A rendered playlist: its bytes, compressed bytes, and a strong entity tag for each.
+#[derive(Debug)]
+pub struct Document {
+    body: Bytes,
+    gzip: OnceLock<Bytes>,
+    etag: String,
+    gzip_etag: String,
+}
+
+impl Document {
+    /// Wraps a rendered text.
+    pub fn new(text: String) -> Self {
+        let body = Bytes::from(text);
+        let hash = fnv1a(&body);
+        let len = body.len();
+        Self {
+            gzip: OnceLock::new(),
+            etag: format!("\"{hash:016x}-{len:x}\""),
+            gzip_etag: format!("\"{hash:016x}-{len:x}-gz\""),
+            body,
+        }
+    }
+
+    /// The text, UTF-8.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The text, gzipped at the first asking.
+    pub fn gzip(&self) -> &Bytes {
+        self.gzip.get_or_init(|| {
+            let mut encoder = GzEncoder::new(Vec::with_capacity(self.body.len() / 4), Compression::default());
+            encoder
+                .write_all(&self.body)
+                .and_then(|()| encoder.finish())
+                .expect("writing into a Vec cannot fail")
+                .into()
+        })
+    }
+
+    /// Entity tag of [`Self::body`], with its quotes.
+    pub fn etag(&self) -> &str {
+        &self.etag
+    }
+
+    /// Entity tag of [`Self::gzip`], with its quotes.
+    pub fn gzip_etag(&self) -> &str {
+        &self.gzip_etag
+    }
+}
+
+/// FNV-1a, 64 bits: stable between builds and machines, so that equal lists have equal tags everywhere.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn a_document_has_two_forms_with_two_tags() {
+        let text = "#EXTM3U\n".repeat(50);
+        let document = Document::new(text.clone());
+        let mut back = String::new();
+        flate2::read::GzDecoder::new(&document.gzip()[..]).read_to_string(&mut back).unwrap();
+        assert_eq!((back, &document.body()[..]), (text.clone(), text.as_bytes()));
+        assert!(document.gzip().len() < text.len() / 4);
+        assert_ne!(document.etag(), document.gzip_etag());
+        assert!(document.etag().starts_with('"') && document.etag().ends_with('"'));
+        assert_eq!(document.etag(), Document::new(text).etag());
+        assert_ne!(document.etag(), Document::new("#EXTM3U\n".into()).etag());
+        assert_eq!(document.gzip().as_ptr(), document.gzip().as_ptr(), "compressed once");
+    }
+}
