@@ -12,9 +12,15 @@
 //! dialogue. Payload bytes are copied once, from the caller's read buffer into the message they belong to; packets
 //! are slices of it.
 
+pub mod amf0;
+pub mod chunk;
 pub mod client;
+pub mod flv;
+pub mod handshake;
 pub mod limits;
+pub mod message;
 pub mod metadata;
+mod quirk;
 mod secret;
 pub mod session;
 

@@ -5,11 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use media::MediaEvent;
 
-use crate::{
-    limits::Timeouts,
-    metadata::Metadata,
-    secret::SecretText,
-};
+use crate::{limits::Timeouts, metadata::Metadata, secret::SecretText};
 
 /// How a session behaves.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
