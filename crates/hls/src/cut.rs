@@ -255,13 +255,18 @@ impl Rhythm {
     pub(crate) fn see(&mut self, dts: MediaTime) -> bool {
         let Some(last) = self.last_dts.replace(dts) else { return false };
         let step = (dts - last).max(MediaSpan::ZERO);
-        let hole = step > GAP && step > self.usual.times(GAP_STEPS);
+        let hole = Self::is_hole(step, self.usual());
         self.usual = if self.usual == MediaSpan::ZERO {
             step
         } else {
             MediaSpan::from_ticks(self.usual.ticks() + (step - self.usual).ticks() / 8)
         };
         hole
+    }
+
+    /// Whether a step this long is a hole where steps are usually `usual`.
+    pub(crate) fn is_hole(step: MediaSpan, usual: Option<MediaSpan>) -> bool {
+        step > GAP && usual.is_none_or(|usual| step > usual.times(GAP_STEPS))
     }
 
     fn slack(&self) -> MediaSpan {
