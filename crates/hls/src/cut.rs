@@ -82,10 +82,13 @@ pub struct CutPlan {
     saw_video: bool,
 }
 
-/// A grid of `target` from `anchor`; `next_at` is told already.
-#[derive(Debug)]
+/// A grid of `target` from `anchor`.
+#[derive(Clone, Copy, Debug)]
 struct Grid {
     anchor: MediaTime,
+    /// The line that the next cut was told for, counted from the anchor.
+    line: i64,
+    /// The time that was told for it.
     next_at: MediaTime,
 }
 
@@ -95,6 +98,7 @@ pub(crate) struct Rhythm {
     last_dts: Option<MediaTime>,
     /// Smoothed step of the decoding times; zero until two frames came.
     usual: MediaSpan,
+    after_hole: bool,
 }
 
 #[derive(Debug, Default)]
@@ -175,33 +179,27 @@ impl CutPlan {
         };
         if let Some(anchor) = anew {
             self.breaking |= self.grid.is_some();
-            let cut = self.open_at(anchor, clock);
-            let next_at = self.line_after(anchor, anchor);
-            self.grid = Some(Grid { anchor, next_at });
-            return vec![cut, self.told(next_at, clock)];
+            return self.anchor(anchor, clock);
         }
-        match &self.grid {
+        match self.grid {
             Some(grid) if packet.pts >= grid.next_at => {
-                let (anchor, reached) = (grid.anchor, grid.next_at);
                 self.next = self.next.next();
-                self.open = Some(reached);
-                let next_at = self.line_after(anchor, packet.pts);
-                self.grid = Some(Grid { anchor, next_at });
-                vec![self.told(next_at, clock)]
+                self.open = Some(grid.next_at);
+                vec![self.tell(grid, packet.pts, clock)]
             }
             _ => Vec::new(),
         }
     }
 
-    /// The first grid line after `t`, half a frame early, so that stamps that jitter by a millisecond do not miss it.
-    fn line_after(&self, anchor: MediaTime, t: MediaTime) -> MediaTime {
+    /// Tells the cut at the first grid line after `reached`, half a frame early, so that stamps that jitter by a
+    /// millisecond do not miss it.
+    fn tell(&mut self, grid: Grid, reached: MediaTime, clock: WallClock) -> Cut {
         let slack = self.rhythm.slack();
-        let lines = (t - anchor + slack).ticks().max(0) / self.target.ticks() + 1;
-        anchor + self.target.times(lines) - slack
-    }
-
-    fn told(&self, at: MediaTime, clock: WallClock) -> Cut {
-        Cut { sequence: self.next, at, discontinuity: false, clock }
+        let passed = (reached - grid.anchor + slack).ticks().max(0) / self.target.ticks();
+        let line = grid.line.max(passed) + 1;
+        let next_at = grid.anchor + self.target.times(line) - slack;
+        self.grid = Some(Grid { line, next_at, ..grid });
+        Cut { sequence: self.next, at: next_at, discontinuity: false, clock }
     }
 
     fn open_at(&mut self, at: MediaTime, clock: WallClock) -> Cut {
@@ -211,6 +209,14 @@ impl CutPlan {
         self.resumed = None;
         self.breaking = false;
         cut
+    }
+
+    /// In [`Mode::Grid`]: opens the next segment at `at`, keyframe or not, and anchors the grid there; for a source that
+    /// turns out to need encoding in the middle of a group of pictures. Returns the cut and the one after it.
+    pub fn anchor(&mut self, at: MediaTime, clock: WallClock) -> Vec<Cut> {
+        let opened = self.open_at(at, clock);
+        let told = self.tell(Grid { anchor: at, line: 0, next_at: at }, at, clock);
+        vec![opened, told]
     }
 
     /// What follows does not continue what came before: the next cut is a discontinuity, and comes at the next
@@ -256,17 +262,19 @@ impl Rhythm {
         let Some(last) = self.last_dts.replace(dts) else { return false };
         let step = (dts - last).max(MediaSpan::ZERO);
         let hole = Self::is_hole(step, self.usual());
-        self.usual = if self.usual == MediaSpan::ZERO {
-            step
-        } else {
-            MediaSpan::from_ticks(self.usual.ticks() + (step - self.usual).ticks() / 8)
-        };
+        // one hole says nothing of the rhythm, a second in a row does
+        if self.usual == MediaSpan::ZERO {
+            self.usual = step;
+        } else if !hole || self.after_hole {
+            self.usual = MediaSpan::from_ticks(self.usual.ticks() + (step - self.usual).ticks() / 8);
+        }
+        self.after_hole = hole;
         hole
     }
 
     /// Whether a step this long is a hole where steps are usually `usual`.
     pub(crate) fn is_hole(step: MediaSpan, usual: Option<MediaSpan>) -> bool {
-        step > GAP && usual.is_none_or(|usual| step > usual.times(GAP_STEPS))
+        step > GAP && usual.is_some_and(|usual| step > usual.times(GAP_STEPS))
     }
 
     fn slack(&self) -> MediaSpan {
@@ -293,5 +301,204 @@ impl Gops {
     /// How long the next group of pictures may be: as long as any before; in the beginning, as long as the target.
     fn longest_to_expect(&self, target: MediaSpan) -> MediaSpan {
         if self.seen < GOPS_TO_LEARN { self.longest.max(target) } else { self.longest }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use media::TrackId;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CLOCK: WallClock = WallClock { at: MediaTime::ZERO, unix_micros: 1_000_000 };
+
+    fn at(ms: i64) -> MediaTime {
+        MediaTime::ZERO + MediaSpan::from_millis(ms)
+    }
+
+    fn picture(pts: MediaTime, keyframe: bool) -> Packet {
+        let kind = TrackKind::Video;
+        Packet { track: TrackId(0), kind, pts, dts: pts, keyframe, data: Bytes::new() }
+    }
+
+    fn plan(mode: Mode, target_ms: i64, longest_ms: i64) -> CutPlan {
+        let span = MediaSpan::from_millis;
+        CutPlan::new(mode, span(target_ms), span(longest_ms), MediaSequence(7))
+    }
+
+    /// What happens on the way, in milliseconds.
+    enum Step {
+        /// Frames 40 ms apart from the first to before the second; IDRs at the given times.
+        Frames(i64, i64, &'static [i64]),
+        Break,
+        End,
+        Skip(u64),
+    }
+    use Step::*;
+
+    /// Plays the steps and compares the cuts as "number@milliseconds", with a `!` for a discontinuity.
+    #[track_caller]
+    fn check(name: &str, mut plan: CutPlan, steps: &[Step], want: &str) {
+        let mut got = vec![];
+        for step in steps {
+            match step {
+                Frames(from, to, keyframes) => {
+                    for ms in (*from..*to).step_by(40) {
+                        let packet = picture(at(ms), keyframes.contains(&ms));
+                        for cut in plan.see(&packet, CLOCK) {
+                            let mark = if cut.discontinuity { "!" } else { "" };
+                            got.push(format!("{}@{}{mark}", cut.sequence, cut.at.ticks() / 90));
+                        }
+                    }
+                }
+                Break => plan.break_at_next(),
+                End => plan.end(),
+                Skip(to) => plan.skip_to(MediaSequence(*to)),
+            }
+        }
+        assert_eq!(got.join(" "), want, "{name}");
+    }
+
+    #[test]
+    fn keyframes_decide_where_a_copied_rendition_is_cut() {
+        let two = || plan(Mode::Keyframes, 2000, 2499);
+        let regular: &[i64] = &[0, 2000, 4000, 6000];
+        check("regular", two(), &[Frames(0, 6040, regular)], "7@0 8@2000 9@4000 10@6000");
+        check("not before the first keyframe", two(), &[Frames(0, 3000, &[1000])], "7@1000");
+        check(
+            "short groups are gathered once they are known",
+            two(),
+            &[Frames(0, 6040, &[0, 1000, 2000, 3000, 4000, 5000, 6000])],
+            "7@0 8@1000 9@2000 10@4000 11@6000",
+        );
+        check(
+            "a scene cut: waiting for the next could take too long",
+            two(),
+            &[Frames(0, 9040, &[0, 2000, 4000, 6000, 7200, 9000])],
+            "7@0 8@2000 9@4000 10@6000 11@7200 12@9000",
+        );
+        check("half a frame early is in time", two(), &[Frames(20, 2100, &[20, 1980])], "7@20 8@1980");
+        check(
+            "a hole takes effect at the next keyframe",
+            two(),
+            &[Frames(0, 2520, regular), Frames(5000, 6040, &[6000])],
+            "7@0 8@2000 9@6000!",
+        );
+        check(
+            "a break takes effect at the next keyframe",
+            two(),
+            &[Frames(0, 2520, regular), Break, Frames(2520, 3040, &[2600, 3000])],
+            "7@0 8@2000 9@2600!",
+        );
+        check(
+            "numbers jump forward, never back",
+            two(),
+            &[
+                Frames(0, 2520, regular),
+                Skip(100),
+                Frames(2520, 4040, &[3000]),
+                Skip(5),
+                Frames(4040, 4100, &[4080]),
+            ],
+            "7@0 8@2000 100@3000! 101@4080!",
+        );
+        check("an end", two(), &[Frames(0, 40, &[0]), End, Frames(9000, 9100, &[9040])], "7@0 8@9040!");
+        check("a break before anything", two(), &[Break, Frames(0, 40, &[0])], "7@0!");
+    }
+
+    #[test]
+    fn a_grid_is_told_one_segment_ahead() {
+        let two = || plan(Mode::Grid, 2000, 2499);
+        check(
+            "keyframes do not matter",
+            two(),
+            &[Frames(80, 4200, &[80, 1000])],
+            "7@80 8@2075 9@4060 10@6060",
+        );
+        check(
+            "a hole anchors the grid anew at once",
+            two(),
+            &[Frames(0, 2520, &[0]), Frames(5000, 7040, &[6000])],
+            "7@0 8@1995 9@3980 9@5000! 10@6980 11@8980",
+        );
+        check(
+            "a break waits for a keyframe, and takes the place of the cut told ahead",
+            two(),
+            &[Frames(0, 1000, &[0]), Break, Frames(1000, 1600, &[1520])],
+            "7@0 8@1995 8@1520! 9@3500",
+        );
+        check(
+            "an end withdraws the cut told ahead",
+            two(),
+            &[Frames(0, 1000, &[0]), End, Skip(20), Frames(60_000, 60_040, &[60_000])],
+            "7@0 8@1995 20@60000! 21@61995",
+        );
+    }
+
+    #[test]
+    fn a_keyframe_that_stays_away_is_overdue() {
+        let mut plan = plan(Mode::Keyframes, 2000, 2499);
+        assert!(!plan.overdue(&picture(at(9000), false)), "nothing is open");
+        plan.see(&picture(at(0), true), CLOCK);
+        assert!(!plan.overdue(&picture(at(2499), false)));
+        assert!(plan.overdue(&picture(at(2500), false)));
+        plan.see(&picture(at(40), false), CLOCK);
+        plan.see(&picture(at(5000), false), CLOCK);
+        assert!(!plan.overdue(&picture(at(5040), false)), "the hole will end the segment");
+        assert!(plan.overdue(&picture(at(7600), false)));
+    }
+
+    #[test]
+    fn rare_frames_are_no_holes_and_sound_alone_has_a_grid() {
+        let mut slides = plan(Mode::Keyframes, 6000, 6499);
+        let mut breaks = 0;
+        for frame in 0..20 {
+            let cuts = slides.see(&picture(at(frame * 2000), frame % 3 == 0), CLOCK);
+            breaks += cuts.iter().filter(|cut| cut.discontinuity).count();
+        }
+        assert_eq!(breaks, 0);
+        let mut sound = plan(Mode::Grid, 2000, 2499);
+        let mut cuts = vec![];
+        for frame in 0..200 {
+            let packet =
+                Packet { kind: TrackKind::Audio, ..picture(MediaTime::from_ticks(frame * 1920), true) };
+            cuts.extend(sound.see(&packet, CLOCK).into_iter().map(|cut| cut.at.ticks()));
+        }
+        assert_eq!(cuts, [0, 179_550, 359_040, 539_040]);
+    }
+
+    #[test]
+    fn the_wall_clock_follows_media_time() {
+        let clock = WallClock { at: at(1000), unix_micros: 50_000_000 };
+        assert_eq!(clock.unix_micros_at(at(3002)), 52_002_000);
+        assert_eq!(clock.unix_micros_at(at(0)), 49_000_000);
+    }
+
+    proptest! {
+        /// Whatever the source does, numbers count up by one, times rise, and what lies between two cuts that continue
+        /// each other is never longer than allowed while its GOPs are no longer than those seen before.
+        #[test]
+        fn segments_stay_within_the_target(gops in proptest::collection::vec(2u32..50, 4..60), target in 1i64..7) {
+            let longest = target * 1000 + 499;
+            let mut plan = plan(Mode::Keyframes, target * 1000, longest);
+            let cap = longest / 40 - 1;
+            let mut cuts: Vec<Cut> = vec![];
+            let mut ms = 0;
+            // the longest group comes among the first, as an encoder with a fixed keyframe interval shows it
+            let most = i64::from(*gops.iter().max().unwrap()).min(cap);
+            for gop in [most, most, most].into_iter().chain(gops.iter().map(|gop| i64::from(*gop).min(most))) {
+                for frame in 0..gop {
+                    cuts.extend(plan.see(&picture(at(ms), frame == 0), CLOCK));
+                    ms += 40;
+                }
+            }
+            for (nth, pair) in cuts.windows(2).enumerate() {
+                prop_assert_eq!(pair[1].sequence, pair[0].sequence.next());
+                prop_assert!(pair[1].at > pair[0].at);
+                prop_assert!((pair[1].at - pair[0].at).millis() <= longest, "cut {}: {:?}", nth, pair);
+            }
+        }
     }
 }

@@ -258,6 +258,11 @@ impl Presentation {
         self.snapshot.clone()
     }
 
+    /// The discontinuity number of the newest segment of any rendition, its own tag counted.
+    pub fn discontinuities(&self) -> u64 {
+        self.marks.by_sequence.last_key_value().map_or(self.marks.first_number, |(_, newest)| newest.number)
+    }
+
     /// Segments that were not taken: numbers listed before, or pushed after the end.
     pub fn refused(&self) -> u64 {
         self.refused

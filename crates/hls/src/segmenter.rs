@@ -73,6 +73,7 @@ pub struct Segmenter {
     written_sound: Option<MediaTime>,
     /// Highest PTS of sound that came.
     newest_sound: Option<MediaTime>,
+    /// Decoding time of the last picture.
     newest_picture: Option<MediaTime>,
     /// The last wait for sound was in vain.
     audio_lost: bool,
@@ -212,7 +213,7 @@ impl Segmenter {
             self.stats.dropped_pictures += 1;
             return;
         };
-        self.newest_picture = self.newest_picture.max(Some(packet.pts));
+        self.newest_picture = Some(packet.dts);
         open.bytes += packet.data.len();
         open.pictures.push(Picture { packet, config });
     }
