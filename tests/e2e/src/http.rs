@@ -167,9 +167,13 @@ fn line(stream: &mut impl BufRead) -> Result<String> {
 
 fn read_head(stream: &mut impl BufRead) -> Result<Response> {
     let status = line(stream)?;
-    let code = status.strip_prefix("HTTP/1.1 ").and_then(|s| s.get(..3)).and_then(|s| s.parse().ok());
+    let old = status.starts_with("HTTP/1.0 ");
+    let code = status.strip_prefix("HTTP/1.").and_then(|s| s.get(2..5)).and_then(|s| s.parse().ok());
     let status = code.with_context(|| format!("{status:?} is no HTTP/1.1 status line"))?;
     let mut headers = Vec::new();
+    if old {
+        headers.push(("Connection".to_owned(), "close".to_owned())); // its default
+    }
     loop {
         let text = line(stream)?;
         if text.is_empty() {

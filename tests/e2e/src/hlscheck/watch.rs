@@ -187,7 +187,11 @@ impl<'a> Watcher<'a> {
             options,
         };
         if !this.open(stop)? {
-            bail!("stopped before {} was there", this.options.url);
+            bail!(
+                "stopped before {} was there: {:?}",
+                this.options.url,
+                this.client.get(&this.base).map(|r| r.status)
+            );
         }
         let mut next_second = Duration::ZERO;
         while !stop.load(Ordering::Relaxed) {
