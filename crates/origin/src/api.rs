@@ -45,6 +45,14 @@ struct List<'a> {
     streams: Vec<Stream<'a>>,
 }
 
+/// The server's clock comes along, so that a page can tell latency on a machine whose own clock is wrong.
+#[derive(Serialize)]
+struct One<'a> {
+    now: String,
+    #[serde(flatten)]
+    stream: Stream<'a>,
+}
+
 #[derive(Serialize)]
 struct Stream<'a> {
     name: &'a str,
@@ -91,7 +99,7 @@ pub(crate) fn list(faces: &[Face], publish: Publish, now: Now, ask: &Ask<'_>) ->
 
 /// One stream.
 pub(crate) fn one(face: &Face, now: Now, ask: &Ask<'_>) -> Reply {
-    send(&stream(face, now), ask)
+    send(&One { now: rfc3339(now.wall), stream: stream(face, now) }, ask)
 }
 
 /// A stream's state in one word. It is `starting` until there is something to play, whatever else it is.
@@ -182,7 +190,7 @@ fn rfc3339(time: SystemTime) -> String {
 }
 
 /// Below this gzip saves less than its header and a packet cost.
-const WORTH_COMPRESSING: usize = 1024;
+const WORTH_COMPRESSING: usize = 512;
 
 fn send(value: &impl Serialize, ask: &Ask<'_>) -> Reply {
     let plain = serde_json::to_vec(value).expect("these types have string keys and finite numbers");

@@ -1,11 +1,18 @@
 //! Answers as values: a status, headers and shared bytes. One place turns a body and a request's [`Ask`] into 200, 206,
 //! 304 or 416, and one turns that into axum's response.
 
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header},
 };
 use bytes::Bytes;
+use hyper::body::Frame;
 use serde::Serialize;
 
 use crate::headers::{Ask, Wanted};
@@ -129,14 +136,33 @@ impl Reply {
     /// For HEAD the body stays here, its length is told (RFC 9110 §9.3.2).
     pub(crate) fn into_response(self, head: bool) -> Response<Body> {
         let len = self.body.len();
-        let mut response = Response::new(if head { Body::empty() } else { Body::from(self.body) });
+        let mut response = Response::new(match self.status {
+            StatusCode::NOT_MODIFIED => Body::new(NoBody),
+            _ if head => Body::empty(),
+            _ => Body::from(self.body),
+        });
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
-        // RFC 9110 §8.6: a 304 would have to tell the length of what it does not send.
         if self.status != StatusCode::NOT_MODIFIED {
             response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(len));
         }
         response
+    }
+}
+
+/// The body of a 304. RFC 9110 §8.6: its Content-Length would be that of what is not sent. An empty body of known
+/// length would be sent with a 0.
+struct NoBody;
+
+impl HttpBody for NoBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
     }
 }
 

@@ -255,3 +255,130 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// More than the buffers of two sockets hold.
+    const LARGE: usize = 64 << 20;
+
+    struct Running {
+        address: SocketAddr,
+        stop: CancellationToken,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    async fn start(limits: Limits) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let large = bytes::Bytes::from(vec![7; LARGE]);
+        let router = Router::new()
+            .route(
+                "/peer",
+                get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }),
+            )
+            .route("/large", get(move || async move { large }))
+            .route("/never", get(std::future::pending::<String>));
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(serve(listener, router, limits, stop.clone()));
+        Running { address, stop, task }
+    }
+
+    async fn ask(socket: &mut TcpStream, path: &str) {
+        socket.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+    }
+
+    /// Reads until the server closes the connection; how it does so is its business.
+    async fn drain(socket: &mut TcpStream) -> Vec<u8> {
+        let mut all = Vec::new();
+        let _ = socket.read_to_end(&mut all).await;
+        all
+    }
+
+    fn short() -> Limits {
+        let (head, write_stall) = (Duration::from_millis(80), Duration::from_millis(80));
+        Limits { head, write_stall, drain: Duration::from_millis(80), ..Limits::default() }
+    }
+
+    #[tokio::test]
+    async fn a_request_is_answered_and_knows_its_peer() {
+        let server = start(Limits::default()).await;
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        ask(&mut socket, "/peer").await;
+        let mut start = [0; 15];
+        socket.read_exact(&mut start).await.unwrap();
+        assert_eq!(&start, b"HTTP/1.1 200 OK");
+        server.stop.cancel();
+        let rest = drain(&mut socket).await;
+        assert!(rest.ends_with(b"127.0.0.1"), "an idle connection is closed at once when the server stops");
+        server.task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn peers_that_say_nothing_or_half_a_request_are_closed() {
+        let server = start(short()).await;
+        for said in ["", "G", "PRI * HTTP/2", "GET /peer HTTP/1.1\r\nhost: x\r\nx-slow: "] {
+            let mut socket = TcpStream::connect(server.address).await.unwrap();
+            socket.write_all(said.as_bytes()).await.unwrap();
+            let answer = drain(&mut socket).await;
+            assert!(!answer.starts_with(b"HTTP/1.1 200"), "{said:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_is_closed() {
+        let server = start(Limits { drain: Duration::from_secs(600), ..short() }).await;
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        ask(&mut socket, "/large").await;
+        // The connection is all that keeps the server from ending.
+        server.stop.cancel();
+        timeout(Duration::from_secs(60), server.task)
+            .await
+            .expect("the stalled connection ends first")
+            .unwrap();
+        assert!(drain(&mut socket).await.len() < LARGE);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_reads_gets_all_of_it() {
+        let server = start(short()).await;
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        socket.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        assert!(drain(&mut socket).await.len() > LARGE);
+    }
+
+    #[tokio::test]
+    async fn stopping_cuts_off_what_does_not_end() {
+        let server = start(short()).await;
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        ask(&mut socket, "/never").await;
+        // Served on the same runtime in order: once this one is answered, the first has begun.
+        let mut other = TcpStream::connect(server.address).await.unwrap();
+        ask(&mut other, "/peer").await;
+        other.read_u8().await.unwrap();
+        server.stop.cancel();
+        server.task.await.unwrap();
+        assert!(drain(&mut socket).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn connections_above_the_limit_wait_for_a_place() {
+        let server = start(Limits { connections: 1, ..Limits::default() }).await;
+        let mut first = TcpStream::connect(server.address).await.unwrap();
+        ask(&mut first, "/peer").await;
+        first.read_u8().await.unwrap();
+        let mut second = TcpStream::connect(server.address).await.unwrap();
+        ask(&mut second, "/peer").await;
+        let waited = timeout(Duration::from_millis(50), second.read_u8()).await;
+        assert!(waited.is_err(), "the only place is taken");
+        drop(first);
+        assert_eq!(second.read_u8().await.unwrap(), b'H');
+    }
+}
