@@ -14,6 +14,7 @@
 //! All unsafe code of Sluice stands in the module `av`.
 
 mod av;
+mod codecs;
 pub mod encode;
 pub mod file;
 mod job;
@@ -23,6 +24,7 @@ pub mod source;
 mod transcoder;
 mod worker;
 
+pub use codecs::{CodecCheck, probe_codecs};
 pub use job::{AudioJob, Fault, Job, VideoJob, VideoRung};
 pub use transcoder::{Input, Isolation, Output, SendError, StartError, Stats, Transcoder};
 pub use worker::worker_main;

@@ -18,10 +18,11 @@ use serde::{Deserialize, Serialize};
 
 pub use plan::plan;
 pub use replan::replan;
+pub(crate) use size::{cap, level};
 
 use crate::source::{Rate, level_name};
 
-/// What the operator wants of a ladder.
+/// What the operator wants of a ladder. [`Default`] is what suits most.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Wishes {
     /// Whether there is a ladder at all.
@@ -103,7 +104,7 @@ impl Default for Wishes {
 }
 
 /// The ladder of one source.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Plan {
     /// The picture's rungs, largest first; none for a source that is sound only.
     pub rungs: Vec<Rung>,
@@ -123,7 +124,7 @@ pub struct Plan {
 }
 
 /// One rung of the picture.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Rung {
     /// By its short side: `720p`. Part of URLs.
     pub name: String,
@@ -146,7 +147,7 @@ pub struct Rung {
 }
 
 /// What is done to a rung's picture.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Treatment {
     /// The source's packets as they come.
     Copy,
@@ -185,7 +186,7 @@ pub enum Profile {
 }
 
 /// What becomes of the sound.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum AudioPlan {
     /// There is none.
     None,
@@ -207,7 +208,7 @@ pub struct AudioSettings {
 }
 
 /// What decides where segments begin.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum CutMode {
     /// A copied rung is there: at the source's keyframes.
     Keyframes,

@@ -1,17 +1,358 @@
-//! (being written)
+//! The ladder of a new presentation.
 
-use super::{AudioPlan, CutMode, Plan, Wishes};
-use crate::source::Source;
+use media::{AudioConfig, FrameRate, MediaSpan, VideoConfig, aac};
+
+use super::{
+    AudioPlan, AudioSettings, AudioWishes, CutMode, EncodeSettings, Mode, Plan, Profile, Rung, RungWish,
+    Treatment, Wishes,
+    size::{self, HIGH_RATE},
+};
+use crate::source::{AudioSource, Gop, Rate, Source, VideoSource, level_name, profile_name};
+
+/// A rung costs at most this part of the bits of the one above it.
+const STEP: f64 = 0.65;
+/// Least bits a second that a picture gets.
+const LEAST_BITRATE: u32 = 100_000;
+/// Sources larger than this are brought down to it where they cannot be copied.
+const LARGEST_ENCODED: u32 = 1080;
+/// What a segment may be longer than a whole number of seconds and still round down to it (RFC 8216 §4.3.3.1).
+const ROUNDING: MediaSpan = MediaSpan::from_millis(490);
+/// What a segment may be longer than a whole number of seconds and still be meant to be that long: 2.002 s at 29.97 fps.
+const SLACK: f64 = 0.1;
+/// The longest GOP that is reckoned with when everything is copied and none was seen to end.
+const UNKNOWN_GOP: MediaSpan = MediaSpan::from_millis(10_000);
+/// Container and stuffing of MPEG-TS on top of the coded bits.
+const TS_OVERHEAD: f64 = 1.10;
+/// A copied sound track's bits a second where nobody tells.
+const USUAL_AUDIO_BPS: u32 = 160_000;
+/// Rate to which sound is brought when it is encoded.
+const AUDIO_RATE: u32 = 48_000;
 
 /// The ladder for a new presentation.
-pub fn plan(_source: &Source, wishes: &Wishes) -> Plan {
-    Plan {
-        rungs: vec![],
-        audio: AudioPlan::None,
-        cut: CutMode::Grid,
-        segment: wishes.segment,
-        target_duration: 2,
-        longest: wishes.longest_segment,
-        notes: vec![],
+pub fn plan(source: &Source, wishes: &Wishes) -> Plan {
+    let audio = audio(source.audio.as_ref(), wishes);
+    let audio_bps = audio_bps(&audio, source.audio.as_ref());
+    let mut notes = Vec::new();
+    if source.audio.is_none() {
+        notes.push("there is no sound; some players start late without".to_owned());
     }
+    let Some(video) = &source.video else {
+        let target_duration = whole_seconds(wishes.segment);
+        notes.push("there is no picture: sound only".to_owned());
+        return Plan {
+            rungs: Vec::new(),
+            audio,
+            cut: CutMode::Grid,
+            segment: wishes.segment,
+            target_duration,
+            longest: longest(target_duration),
+            notes,
+        };
+    };
+    let obstacle = obstacle(video, wishes.longest_segment);
+    let rungs = match (wishes.mode, obstacle) {
+        (Mode::Off, obstacle) => {
+            if let Some(obstacle) = obstacle {
+                notes.push(format!("copied because the ladder is off, though with {obstacle}"));
+            }
+            vec![copied(video, audio_bps, "the ladder is off".to_owned())]
+        }
+        (Mode::Auto, None) => ladder(video, wishes, audio_bps, None),
+        (Mode::Auto, Some(obstacle)) => ladder(video, wishes, audio_bps, Some(obstacle)),
+    };
+    if sps(video).interlaced && rungs.iter().any(|rung| !rung.is_copy()) {
+        notes.push("the interlaced picture is not deinterlaced: set the encoder to progressive".to_owned());
+    }
+    let copied = rungs.iter().any(Rung::is_copy);
+    let gop = match video.gop {
+        Gop::Known { longest, .. } => longest,
+        Gop::LongerThan(span) => UNKNOWN_GOP.max(span),
+    };
+    let target_duration =
+        if copied { whole_seconds(wishes.segment.max(gop)) } else { whole_seconds(wishes.segment) };
+    let longest = longest(target_duration);
+    Plan {
+        rungs,
+        audio,
+        cut: if copied { CutMode::Keyframes } else { CutMode::Grid },
+        segment: if copied { least_segment(wishes.segment, longest, gop) } else { wishes.segment },
+        target_duration,
+        longest,
+        notes,
+    }
+}
+
+/// Why the picture cannot be copied, as a thing that it has, and what would change it; `None` when it can be.
+pub(super) fn obstacle(video: &VideoSource, cap: MediaSpan) -> Option<String> {
+    let sps = sps(video);
+    let reason = match video.gop {
+        Gop::Known { longest, .. } if longest.as_secs_f64() > cap.as_secs_f64() + SLACK => format!(
+            "keyframes up to {:.1} s apart: set the keyframe interval to 2 s in the encoder to save this encode",
+            longest.as_secs_f64()
+        ),
+        Gop::LongerThan(span) => format!(
+            "keyframes more than {:.1} s apart: set the keyframe interval to 2 s in the encoder to save this encode",
+            span.as_secs_f64()
+        ),
+        Gop::Known { open: true, .. } => "open GOPs, at which segments cannot be cut: \
+                                          switch them off in the encoder (x264: open-gop=0) to save this encode"
+            .to_owned(),
+        Gop::Known { .. } => match sps.profile_idc {
+            _ if sps.interlaced => {
+                "an interlaced picture: set the encoder to progressive to save this encode".to_owned()
+            }
+            _ if sps.chroma_format != 1 => format!(
+                "colour format {}, which few players take: set it to NV12 or I420 (4:2:0) in the encoder \
+                 to save this encode",
+                match sps.chroma_format {
+                    0 => "grey",
+                    2 => "4:2:2",
+                    _ => "4:4:4",
+                }
+            ),
+            _ if sps.bit_depth != 8 => format!(
+                "{} bits a sample, which few players take: set the encoder to 8 bits to save this encode",
+                sps.bit_depth
+            ),
+            66 | 77 | 100 if sps.level_idc > 52 => format!(
+                "level {}, which is above what players take: set at most 5.2 in the encoder to save this encode",
+                level_name(sps.level_idc)
+            ),
+            66 | 77 | 100 => match video.frame_rate {
+                Some(rate) if rate.as_f64() > 60.5 => format!(
+                    "{} fps: set at most 60 in the encoder to save this encode",
+                    Rate(rate)
+                ),
+                _ => return None,
+            },
+            other => format!(
+                "profile {}, which few players take: set the profile to high in the encoder to save this encode",
+                profile_name(other)
+            ),
+        },
+    };
+    Some(reason)
+}
+
+/// The top rung and those below it.
+fn ladder(video: &VideoSource, wishes: &Wishes, audio_bps: u32, obstacle: Option<String>) -> Vec<Rung> {
+    let size = video.dimensions();
+    let short = size.0.min(size.1);
+    let top = if obstacle.is_some() { short.min(LARGEST_ENCODED) } else { short };
+    let (with_top, top_bps, mut below) = if wishes.rungs.is_empty() {
+        let mut below = size::below(top);
+        while below.len() + 1 > wishes.max_rungs.max(1) {
+            below.remove(0);
+        }
+        (true, None, below)
+    } else {
+        named(&wishes.rungs, short)
+    };
+    let mut rungs = Vec::with_capacity(below.len() + 1);
+    // What the rung above costs; the source itself sets the first limit, where it is known.
+    let mut above = video.bitrate_bps;
+    if with_top {
+        rungs.push(match obstacle {
+            None => copied(video, audio_bps, format!("copied: {}", virtues(video))),
+            Some(reason) => {
+                let wish = RungWish { height: top, bitrate_bps: top_bps };
+                let rung =
+                    encoded(video, wish, above, wishes, audio_bps, false, format!("encoded: {reason}"));
+                above = above.into_iter().chain(average(&rung)).min();
+                rung
+            }
+        });
+    } else if below.is_empty() {
+        below.push(RungWish { height: top, bitrate_bps: None });
+    }
+    for wish in below {
+        let limit = above.map(|above| (f64::from(above) * STEP) as u32);
+        let halve = wish.height <= 480 && video.frame_rate.is_some_and(|rate| rate.as_f64() > HIGH_RATE);
+        let reason = "encoded: for viewers with less bandwidth".to_owned();
+        let rung = encoded(video, wish, limit, wishes, audio_bps, halve, reason);
+        above = average(&rung);
+        rungs.push(rung);
+    }
+    rungs
+}
+
+/// The operator's own rungs: whether the source's size is one of them and its rate, and those below it.
+fn named(wishes: &[RungWish], short: u32) -> (bool, Option<u32>, Vec<RungWish>) {
+    let is_top = |wish: &RungWish| wish.height.abs_diff(short) * 20 <= short;
+    let top = wishes.iter().find(|wish| is_top(wish));
+    let mut below: Vec<RungWish> =
+        wishes.iter().filter(|wish| !is_top(wish) && wish.height < short).copied().collect();
+    below.sort_by_key(|wish| std::cmp::Reverse(wish.height));
+    below.dedup_by_key(|wish| wish.height);
+    let all_above = top.is_none() && below.is_empty();
+    (top.is_some() || all_above, top.and_then(|wish| wish.bitrate_bps), below)
+}
+
+fn average(rung: &Rung) -> Option<u32> {
+    match &rung.treatment {
+        Treatment::Copy => None,
+        Treatment::Encode(settings) => Some(settings.bitrate_bps),
+    }
+}
+
+/// A rung of the source's own packets.
+pub(super) fn copied(video: &VideoSource, audio_bps: u32, reason: String) -> Rung {
+    let (width, height) = video.dimensions();
+    Rung {
+        name: format!("{}p", width.min(height)),
+        width,
+        height,
+        frame_rate: video.frame_rate,
+        treatment: Treatment::Copy,
+        codecs: Some(video.config.codecs()),
+        reason,
+        peak_bps: None,
+        average_bps: video.bitrate_bps.map(|bps| on_the_wire(f64::from(bps) + f64::from(audio_bps))),
+    }
+}
+
+fn encoded(
+    video: &VideoSource,
+    wish: RungWish,
+    limit: Option<u32>,
+    wishes: &Wishes,
+    audio_bps: u32,
+    halve_rate: bool,
+    reason: String,
+) -> Rung {
+    let (width, height) = size::scaled(video.dimensions(), wish.height);
+    let frame_rate = if halve_rate { video.frame_rate.map(FrameRate::halved) } else { video.frame_rate };
+    let usual = size::bitrate(width, height, frame_rate);
+    let bitrate_bps =
+        wish.bitrate_bps.unwrap_or_else(|| limit.map_or(usual, |limit| usual.min(limit))).max(LEAST_BITRATE);
+    let settings = settings((width, height), frame_rate, bitrate_bps, wishes, halve_rate);
+    let (peak, average) = declared(&settings, wishes.segment, audio_bps);
+    Rung {
+        name: format!("{}p", wish.height),
+        width,
+        height,
+        frame_rate,
+        treatment: Treatment::Encode(settings),
+        codecs: None,
+        reason,
+        peak_bps: Some(peak),
+        average_bps: Some(average),
+    }
+}
+
+pub(super) fn settings(
+    (width, height): (u32, u32),
+    frame_rate: Option<FrameRate>,
+    bitrate_bps: u32,
+    wishes: &Wishes,
+    halve_rate: bool,
+) -> EncodeSettings {
+    let (maxrate_bps, bufsize_bits) = size::cap(bitrate_bps);
+    // x264's ultrafast uses nothing beyond Baseline; declaring more would keep old phones away for nothing.
+    let profile = match wishes.preset {
+        super::Preset::Ultrafast => Profile::Baseline,
+        _ => size::profile(width, height),
+    };
+    EncodeSettings {
+        bitrate_bps,
+        maxrate_bps,
+        bufsize_bits,
+        profile,
+        level_idc: size::level(width, height, frame_rate, maxrate_bps),
+        preset: wishes.preset,
+        halve_rate,
+    }
+}
+
+/// BANDWIDTH and AVERAGE-BANDWIDTH: a segment of D seconds holds at most what flows into the VBV in that time and what
+/// it held before.
+pub(super) fn declared(settings: &EncodeSettings, segment: MediaSpan, audio_bps: u32) -> (u64, u64) {
+    let seconds = segment.as_secs_f64().max(0.5);
+    let burst = f64::from(settings.bufsize_bits) / seconds;
+    let peak = f64::from(settings.maxrate_bps) + burst + f64::from(audio_bps);
+    (on_the_wire(peak), on_the_wire(f64::from(settings.bitrate_bps) + f64::from(audio_bps)))
+}
+
+fn on_the_wire(bps: f64) -> u64 {
+    (bps * TS_OVERHEAD).ceil() as u64
+}
+
+/// What becomes of the sound.
+pub(super) fn audio(source: Option<&AudioSource>, wishes: &Wishes) -> AudioPlan {
+    match source {
+        None => AudioPlan::None,
+        Some(audio) if wishes.mode == Mode::Off => copy_or_leave(audio),
+        Some(audio) if plays_everywhere(aac_of(audio)) && !wishes.audio.always_encode => AudioPlan::Copy,
+        Some(_) => AudioPlan::Encode(audio_settings(&wishes.audio)),
+    }
+}
+
+/// Without an encoder, sound that MPEG-TS cannot carry is left out.
+fn copy_or_leave(audio: &AudioSource) -> AudioPlan {
+    if aac_of(audio).adts_header(1).is_some() { AudioPlan::Copy } else { AudioPlan::None }
+}
+
+pub(super) fn audio_settings(wishes: &AudioWishes) -> AudioSettings {
+    AudioSettings {
+        sample_rate: AUDIO_RATE,
+        channels: 2,
+        bitrate_bps: wishes.bitrate_bps.clamp(32_000, 320_000),
+    }
+}
+
+/// AAC-LC or HE-AAC, mono or stereo, heard at 22.05 to 48 kHz.
+fn plays_everywhere(config: &aac::Config) -> bool {
+    let heard_rate = config.sample_rate * if config.extension == 0 { 1 } else { 2 };
+    config.object_type == 2
+        && matches!(config.extension, 0 | 5 | 29)
+        && (1..=2).contains(&config.channels)
+        && (22_050..=48_000).contains(&heard_rate)
+        && config.samples_per_frame == 1024
+        && config.adts_header(1).is_some()
+}
+
+/// Bits a second that the sound adds to every rung.
+pub(super) fn audio_bps(plan: &AudioPlan, source: Option<&AudioSource>) -> u32 {
+    match plan {
+        AudioPlan::None => 0,
+        AudioPlan::Encode(settings) => settings.bitrate_bps,
+        AudioPlan::Copy => source.and_then(|audio| audio.bitrate_bps).unwrap_or(USUAL_AUDIO_BPS),
+    }
+}
+
+fn aac_of(audio: &AudioSource) -> &aac::Config {
+    let AudioConfig::Aac(config) = &*audio.config;
+    config
+}
+
+fn sps(video: &VideoSource) -> &media::h264::SpsInfo {
+    let VideoConfig::H264(config) = &*video.config;
+    &config.sps
+}
+
+fn virtues(video: &VideoSource) -> String {
+    let sps = sps(video);
+    let gop = match video.gop {
+        Gop::Known { longest, .. } => format!("keyframes every {:.1} s", longest.as_secs_f64()),
+        Gop::LongerThan(_) => "keyframes of unknown distance".to_owned(),
+    };
+    format!("{gop}, {} {}", profile_name(sps.profile_idc), level_name(sps.level_idc))
+}
+
+/// EXT-X-TARGETDURATION for segments meant to be this long.
+fn whole_seconds(span: MediaSpan) -> u32 {
+    (span.as_secs_f64() - SLACK).ceil().clamp(1.0, 60.0) as u32
+}
+
+/// The longest segment that rounds to the target duration.
+fn longest(target_duration: u32) -> MediaSpan {
+    MediaSpan::from_millis(i64::from(target_duration) * 1000) + ROUNDING
+}
+
+/// The least length of a segment cut at keyframes that come at most `gop` apart, such that waiting for the next one
+/// never makes it longer than `longest`: wherever that keyframe stands, scene cuts included.
+pub(super) fn least_segment(wished: MediaSpan, longest: MediaSpan, gop: MediaSpan) -> MediaSpan {
+    // A keyframe of a regular 2 s GOP may be stamped some milliseconds early.
+    let wished = wished - MediaSpan::from_millis(50);
+    (longest - gop).min(wished).max(MediaSpan::ZERO)
 }

@@ -1,12 +1,39 @@
-//! (being written)
+//! Decode once, scale from rung to rung, encode each rung on a thread of its own.
+//!
+//! ```text
+//!  Input ─▶ decode ─▶ cuts marked ─▶ scale to rung 0 ─▶ [FRAMES] ─▶ encoder thread 0 ─▶ Output
+//!              │                       └▶ scale to rung 1 ─▶ [FRAMES] ─▶ encoder thread 1 ─▶ Output
+//!              └ sound: decode ─▶ resample ─▶ encode ──────────────────────────────────▶ Output
+//! ```
+//!
+//! Every queue is bounded and waits when full: a slow encoder holds the decoder up, which holds the inputs up, which
+//! their sender notices ([`crate::Transcoder::try_send`]). Frames are handed on by reference.
+//!
+//! It knows nothing of processes; [`crate::worker`] runs it in one.
 
-use std::{io, sync::Arc, thread};
+mod audio;
+mod colour;
+mod decode;
+mod encode;
+mod scale;
 
+use std::{
+    io,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+    thread,
+};
+
+use media::{AudioConfig, Packet, TrackKind, VideoConfig};
 use tokio::sync::mpsc;
 
-use crate::{Input, Job, Output, transcoder::Progress};
+use crate::{
+    AudioJob, Fault, Input, Job, Output, Stats, VideoJob,
+    av::{self, CodecError},
+    transcoder::Progress,
+};
 
-/// A running pipeline's thread, joined on drop.
+/// A running pipeline's thread, joined on drop. Let go of both its channels first.
 #[derive(Debug)]
 pub(crate) struct Joined(Option<thread::JoinHandle<()>>);
 
@@ -18,18 +45,184 @@ impl Drop for Joined {
     }
 }
 
-/// Starts the pipeline in a thread.
+/// Why a pipeline ended before its time.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    /// A codec gave up.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// An encoder thread could not be started.
+    #[error("cannot start an encoder thread: {0}")]
+    Thread(#[from] io::Error),
+    /// The decoder has made nothing of its input for too long.
+    #[error("{packets} packets in a row could not be decoded; the last error: {last}")]
+    Undecodable { packets: u32, last: String },
+    /// Nobody takes the output any more, or nobody gives input without having said `Finish`.
+    #[error("the other side is gone")]
+    Abandoned,
+}
+
+/// Runs the pipeline in a thread of its own. It ends after [`Input::Finish`], on a failure that it tells as
+/// [`Output::Failed`], or when either channel's other end is dropped.
 pub(crate) fn in_thread(
-    _job: Job,
-    mut inbox: mpsc::Receiver<Input>,
+    job: Job,
+    inbox: mpsc::Receiver<Input>,
     outbox: mpsc::Sender<Output>,
-    _progress: Arc<Progress>,
+    progress: Arc<Progress>,
 ) -> io::Result<Joined> {
+    av::quiet();
     thread::Builder::new()
-        .name("pipeline".into())
+        .name("decode".into())
         .spawn(move || {
-            while inbox.blocking_recv().is_some() {}
-            let _ = outbox.blocking_send(Output::Finished);
+            let running = AssertUnwindSafe(|| run(job, inbox, &outbox, &progress));
+            let last = match panic::catch_unwind(running) {
+                Ok(Ok(())) => Output::Finished,
+                Ok(Err(Ended::Abandoned)) => return,
+                Ok(Err(error)) => Output::Failed(error.to_string()),
+                Err(_) => {
+                    Output::Failed("a fault of the pipeline itself; its panic is in the log".to_owned())
+                }
+            };
+            let _ = outbox.blocking_send(last);
         })
         .map(|thread| Joined(Some(thread)))
+}
+
+fn run(
+    job: Job,
+    mut inbox: mpsc::Receiver<Input>,
+    outbox: &mpsc::Sender<Output>,
+    progress: &Progress,
+) -> Result<(), Ended> {
+    let mut video = job.video.map(|job| Video::open(job, outbox)).transpose()?;
+    let mut sound = job.audio.map(Sound::open).transpose()?;
+    let ready = Output::Ready {
+        video: video.as_ref().map(|video| video.rungs.configs().to_vec()).unwrap_or_default(),
+        audio: sound.as_ref().map(|sound| sound.track.config().clone()),
+    };
+    outbox.blocking_send(ready).map_err(|_| Ended::Abandoned)?;
+    let mut stats = Stats::default();
+    loop {
+        let input = inbox.blocking_recv().ok_or(Ended::Abandoned)?;
+        match (&mut video, &mut sound, input) {
+            (Some(video), _, Input::Packet(packet)) if packet.kind == TrackKind::Video => {
+                video.packet(&packet, &mut stats)?;
+            }
+            (_, Some(sound), Input::Packet(packet)) if packet.kind == TrackKind::Audio => {
+                sound.packet(&packet, outbox, &mut stats)?;
+            }
+            (Some(video), _, Input::CutAt(at)) => video.frames.cut_at(at.ticks()),
+            (Some(video), _, Input::VideoConfig(config)) => video.reconfigure(&config, &mut stats)?,
+            (_, Some(sound), Input::AudioConfig(config)) => sound.reconfigure(&config, outbox)?,
+            (_, _, Input::Finish) => break,
+            _ => {} // of a track that is copied
+        }
+        progress.set_stats(stats);
+        inject(job.fault, stats.frames_decoded);
+    }
+    if let Some(mut video) = video {
+        video.drain(&mut stats)?;
+        video.rungs.finish()?;
+    }
+    if let Some(mut sound) = sound {
+        sound.finish(outbox)?;
+    }
+    progress.set_stats(stats);
+    Ok(())
+}
+
+/// The picture's way: decoder, marks, rungs.
+struct Video {
+    decoder: decode::Decoder,
+    frames: decode::Frames,
+    rungs: scale::Rungs,
+}
+
+impl Video {
+    fn open(job: VideoJob, outbox: &mpsc::Sender<Output>) -> Result<Self, Ended> {
+        let VideoConfig::H264(config) = &*job.config;
+        Ok(Self {
+            decoder: decode::Decoder::open(config, job.frame_rate)?,
+            frames: decode::Frames::default(),
+            rungs: scale::Rungs::open(&job, outbox)?,
+        })
+    }
+
+    fn packet(&mut self, packet: &Packet, stats: &mut Stats) -> Result<(), Ended> {
+        self.decoder.send(packet, stats)?;
+        self.pump(stats)
+    }
+
+    /// All that the decoder has ready goes to the rungs.
+    fn pump(&mut self, stats: &mut Stats) -> Result<(), Ended> {
+        while let Some(picture) = self.decoder.receive(stats)? {
+            match self.frames.place(&picture) {
+                Some(place) => self.rungs.push(&picture, place)?,
+                None => stats.frames_dropped += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, stats: &mut Stats) -> Result<(), Ended> {
+        self.decoder.finish();
+        self.pump(stats)
+    }
+
+    fn reconfigure(&mut self, config: &VideoConfig, stats: &mut Stats) -> Result<(), Ended> {
+        self.drain(stats)?;
+        let VideoConfig::H264(config) = config;
+        self.decoder.reopen(config)?;
+        Ok(())
+    }
+}
+
+/// The sound's way.
+struct Sound {
+    track: audio::Track,
+    made: Vec<Packet>,
+}
+
+impl Sound {
+    fn open(job: AudioJob) -> Result<Self, Ended> {
+        Ok(Self { track: audio::Track::open(&job)?, made: Vec::new() })
+    }
+
+    fn packet(
+        &mut self,
+        packet: &Packet,
+        outbox: &mpsc::Sender<Output>,
+        stats: &mut Stats,
+    ) -> Result<(), Ended> {
+        self.track.packet(packet, &mut self.made, stats)?;
+        self.send(outbox)
+    }
+
+    fn reconfigure(&mut self, config: &AudioConfig, outbox: &mpsc::Sender<Output>) -> Result<(), Ended> {
+        self.track.reconfigure(config, &mut self.made)?;
+        self.send(outbox)
+    }
+
+    fn finish(&mut self, outbox: &mpsc::Sender<Output>) -> Result<(), Ended> {
+        self.track.finish(&mut self.made)?;
+        self.send(outbox)
+    }
+
+    fn send(&mut self, outbox: &mpsc::Sender<Output>) -> Result<(), Ended> {
+        self.made
+            .drain(..)
+            .try_for_each(|packet| outbox.blocking_send(Output::Audio(packet)))
+            .map_err(|_| Ended::Abandoned)
+    }
+}
+
+/// Faults on purpose, for tests of what is around.
+fn inject(fault: Option<Fault>, frames: u64) {
+    match fault {
+        Some(Fault::AbortAtFrame(at)) if frames >= at => std::process::abort(),
+        Some(Fault::HangAtFrame(at)) if frames >= at => loop {
+            thread::park();
+        },
+        _ => {}
+    }
 }

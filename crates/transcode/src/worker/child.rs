@@ -70,7 +70,7 @@ fn run() -> io::Result<()> {
             process::exit(0);
         }
     }
-    Ok(())
+    Err(io::Error::other("the pipeline ended without a word"))
 }
 
 /// Reads until the host is gone; then nobody wants the rest.

@@ -1,0 +1,64 @@
+//! Which of the codecs that Sluice needs this machine's FFmpeg has: for `sluice doctor`. Each is opened, not only looked
+//! up, since a library can list what it cannot do.
+
+use ffmpeg_next as ffmpeg;
+use media::{FrameRate, MediaTime};
+
+use crate::{
+    encode::{AacEncoder, H264Encoder, VideoSettings},
+    ladder::Preset,
+};
+
+/// One codec, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodecCheck {
+    /// FFmpeg's name for it.
+    pub name: &'static str,
+    /// What Sluice needs it for.
+    pub purpose: &'static str,
+    /// Why it cannot be used; `None` when it can.
+    pub fault: Option<String>,
+}
+
+/// Tries every codec that Sluice uses.
+pub fn probe_codecs() -> Vec<CodecCheck> {
+    let decoder = |id, name, purpose| CodecCheck {
+        name,
+        purpose,
+        fault: ffmpeg::decoder::find(id).is_none().then(|| "this FFmpeg has no such decoder".to_owned()),
+    };
+    let settings = FrameRate::new(30, 1).map(|frame_rate| VideoSettings {
+        width: 320,
+        height: 180,
+        frame_rate,
+        bitrate_bps: 200_000,
+        gop: 60,
+        preset: Preset::Veryfast,
+    });
+    let x264 = settings.and_then(|settings| H264Encoder::open(&settings).err());
+    let aac = AacEncoder::open(48_000, 2, 128_000, MediaTime::ZERO).err();
+    vec![
+        decoder(ffmpeg::codec::Id::H264, "h264", "decodes what is not copied"),
+        decoder(ffmpeg::codec::Id::AAC, "aac (decoder)", "decodes sound that players do not take as it is"),
+        CodecCheck {
+            name: "libx264",
+            purpose: "encodes the rungs",
+            fault: x264.map(|fault| fault.to_string()),
+        },
+        CodecCheck {
+            name: "aac (encoder)",
+            purpose: "encodes sound",
+            fault: aac.map(|fault| fault.to_string()),
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn this_machine_has_what_the_tests_need() {
+        for codec in super::probe_codecs() {
+            assert_eq!(codec.fault, None, "{}", codec.name);
+        }
+    }
+}

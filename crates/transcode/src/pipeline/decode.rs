@@ -1,0 +1,192 @@
+//! The one decoder of a stream, and what each frame that leaves it is marked with.
+
+use std::collections::VecDeque;
+
+use media::{FrameRate, Packet, h264};
+
+use super::Ended;
+use crate::{
+    Stats,
+    av::{CodecError, Picture, Received, VideoDecoder},
+};
+
+/// Packets in a row that may fail before the stream counts as undecodable: about ten seconds at 30 fps, longer than
+/// any GOP that a player would wait for.
+const MAX_FAILURES: u32 = 300;
+/// Luma samples a second that one core decodes with room to spare: 1080p60.
+const ONE_THREAD: u64 = 1920 * 1088 * 60;
+/// Most decoder threads; more only adds memory and delay.
+const MAX_THREADS: u64 = 4;
+/// Cuts that are announced and not reached yet: far more than any cut plan looks ahead.
+const MAX_CUTS: usize = 64;
+
+/// A decoder that survives what it is fed.
+pub(super) struct Decoder {
+    decoder: VideoDecoder,
+    threads: usize,
+    /// Packets since the last frame came out whole or damaged.
+    failures: u32,
+    /// No more comes from this decoder.
+    drained: bool,
+}
+
+impl Decoder {
+    pub(super) fn open(config: &h264::Config, rate: Option<FrameRate>) -> Result<Self, CodecError> {
+        let threads = threads(config.sps.width, config.sps.height, rate);
+        Ok(Self { decoder: VideoDecoder::open(config, threads)?, threads, failures: 0, drained: false })
+    }
+
+    /// Starts anew with other parameter sets. What the old decoder still holds is to be received before.
+    pub(super) fn reopen(&mut self, config: &h264::Config) -> Result<(), CodecError> {
+        self.decoder = VideoDecoder::open(config, self.threads)?;
+        self.drained = false;
+        Ok(())
+    }
+
+    /// Puts a packet in; one that the decoder refuses is counted and left out.
+    ///
+    /// # Errors
+    /// When nothing has been decoded for too long.
+    pub(super) fn send(&mut self, packet: &Packet, stats: &mut Stats) -> Result<(), Ended> {
+        match self.decoder.send(&packet.data, packet.pts.ticks(), packet.dts.ticks()) {
+            Ok(()) => Ok(()),
+            Err(error) => self.failed(&error, stats),
+        }
+    }
+
+    /// The next frame that is ready.
+    pub(super) fn receive(&mut self, stats: &mut Stats) -> Result<Option<Picture>, Ended> {
+        while !self.drained {
+            match self.decoder.receive() {
+                Ok(Received::Output(picture)) => {
+                    self.failures = 0;
+                    stats.frames_decoded += 1;
+                    stats.decode_errors += u64::from(picture.is_damaged());
+                    return Ok(Some(picture));
+                }
+                Ok(Received::NeedsInput) => return Ok(None),
+                Ok(Received::Drained) => self.drained = true,
+                Err(error) => self.failed(&error, stats)?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Says that nothing more comes; the rest is then received.
+    pub(super) fn finish(&mut self) {
+        if self.decoder.finish().is_err() {
+            self.drained = true; // it would not take the end: nothing is to be had from it
+        }
+    }
+
+    fn failed(&mut self, error: &CodecError, stats: &mut Stats) -> Result<(), Ended> {
+        stats.decode_errors += 1;
+        self.failures += 1;
+        if self.failures >= MAX_FAILURES {
+            return Err(Ended::Undecodable { packets: self.failures, last: error.to_string() });
+        }
+        Ok(())
+    }
+}
+
+/// One thread is cheapest (frame threads cost some 15 % more); more only where one core would not keep up.
+fn threads(width: u32, height: u32, rate: Option<FrameRate>) -> usize {
+    let rate = rate.map_or(30.0, FrameRate::as_f64);
+    let load = (f64::from(width) * f64::from(height) * rate) as u64;
+    load.div_ceil(ONE_THREAD).clamp(1, MAX_THREADS) as usize
+}
+
+/// Where a frame stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    /// Presentation time, above that of the frame before.
+    pub(super) pts: i64,
+    /// A segment opens here: an IDR picture in every rung.
+    pub(super) cut: bool,
+}
+
+/// Gives frames their place: which of them open a segment. All rungs follow it, so they agree by construction.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    /// Announced cuts not reached yet, rising.
+    cuts: VecDeque<i64>,
+    last_pts: Option<i64>,
+}
+
+impl Frames {
+    /// The first frame at or after `at` is to open a segment. Cuts come in rising order; one that does not is put
+    /// where it belongs.
+    pub(super) fn cut_at(&mut self, at: i64) {
+        let place = self.cuts.partition_point(|cut| *cut < at);
+        if self.cuts.get(place) != Some(&at) && self.cuts.len() < MAX_CUTS {
+            self.cuts.insert(place, at);
+        }
+    }
+
+    /// The frame's place; `None` when it has no time, or one not above the last frame's.
+    pub(super) fn place(&mut self, picture: &Picture) -> Option<Place> {
+        self.place_at(picture.pts())
+    }
+
+    fn place_at(&mut self, pts: Option<i64>) -> Option<Place> {
+        let pts = pts.filter(|pts| self.last_pts.is_none_or(|last| *pts > last))?;
+        self.last_pts = Some(pts);
+        let mut cut = false;
+        while self.cuts.front().is_some_and(|at| *at <= pts) {
+            self.cuts.pop_front();
+            cut = true;
+        }
+        Some(Place { pts, cut })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_frame_at_or_after_a_cut_opens_the_segment() {
+        for (name, cuts, pts, want) in [
+            ("on the frame", vec![3000], vec![0, 3000, 6000], vec![3000]),
+            ("between frames", vec![3001], vec![0, 3000, 6000], vec![6000]),
+            ("two before one frame", vec![3001, 3002], vec![0, 3000, 6000, 9000], vec![6000]),
+            ("out of order", vec![6000, 3000], vec![0, 3000, 6000], vec![3000, 6000]),
+            ("the same twice", vec![3000, 3000], vec![0, 3000, 6000], vec![3000]),
+            ("already past", vec![-5], vec![0, 3000], vec![0]),
+            ("none", vec![], vec![0, 3000], vec![]),
+        ] {
+            let mut frames = Frames::default();
+            cuts.into_iter().for_each(|cut| frames.cut_at(cut));
+            let places = pts.into_iter().filter_map(|pts| frames.place_at(Some(pts)));
+            let got: Vec<i64> = places.filter(|place| place.cut).map(|place| place.pts).collect();
+            assert_eq!(got, want, "{name}");
+        }
+    }
+
+    #[test]
+    fn times_only_rise() {
+        let mut frames = Frames::default();
+        let kept = [Some(5), Some(5), None, Some(4), Some(9)].map(|pts| frames.place_at(pts).is_some());
+        assert_eq!(kept, [true, false, false, false, true]);
+    }
+
+    #[test]
+    fn cuts_that_never_come_take_no_memory() {
+        let mut frames = Frames::default();
+        (0..1000).for_each(|at| frames.cut_at(at));
+        assert_eq!(frames.cuts.len(), MAX_CUTS);
+    }
+
+    #[test]
+    fn threads_follow_the_load() {
+        for (width, height, rate, want) in [
+            (640, 360, 30, 1),
+            (1920, 1080, 30, 1),
+            (1920, 1080, 60, 1),
+            (3840, 2160, 30, 2),
+            (3840, 2160, 60, 4),
+        ] {
+            assert_eq!(threads(width, height, FrameRate::new(rate, 1)), want, "{width}x{height} at {rate}");
+        }
+    }
+}

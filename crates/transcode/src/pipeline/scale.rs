@@ -1,0 +1,169 @@
+//! From one decoded frame to a picture for every rung: each from the next larger one, by reference where size and
+//! format are right already.
+
+use media::VideoConfig;
+use tokio::sync::mpsc;
+
+use super::{
+    Ended, colour,
+    decode::Place,
+    encode::{Encoder, Marked},
+};
+use crate::{
+    Output, VideoJob,
+    av::{CodecError, Picture, Pool, Rect, Scaler},
+};
+
+/// Shapes that differ by less than this are filled without bars: rounding to even sizes makes up to 1 %.
+const SAME_SHAPE: f64 = 0.015;
+
+/// All encoded rungs, largest first.
+pub(super) struct Rungs {
+    rungs: Vec<Rung>,
+    configs: Vec<VideoConfig>,
+}
+
+struct Rung {
+    width: u32,
+    height: u32,
+    /// Every second frame is left out.
+    halve: bool,
+    /// The last frame was taken.
+    took_last: bool,
+    /// Built when a frame first needs scaling, and again when the frames' size changes.
+    scaler: Option<(Scaler, (u32, u32))>,
+    pool: Pool,
+    encoder: Encoder,
+}
+
+impl Rungs {
+    /// Opens every rung's encoder and starts its thread.
+    pub(super) fn open(job: &VideoJob, outbox: &mpsc::Sender<Output>) -> Result<Self, Ended> {
+        let VideoConfig::H264(config) = &*job.config;
+        let colour = colour::of(config);
+        let mut configs = Vec::with_capacity(job.rungs.len());
+        let mut rungs = Vec::with_capacity(job.rungs.len());
+        for (index, rung) in job.rungs.iter().enumerate() {
+            let (encoder, config) = Encoder::start(index, rung, colour, outbox.clone())?;
+            configs.push(VideoConfig::H264(config));
+            rungs.push(Rung {
+                width: rung.width,
+                height: rung.height,
+                halve: rung.settings.halve_rate,
+                took_last: false,
+                scaler: None,
+                pool: Pool::new(rung.width, rung.height),
+                encoder,
+            });
+        }
+        Ok(Self { rungs, configs })
+    }
+
+    /// The parameter sets of each rung.
+    pub(super) fn configs(&self) -> &[VideoConfig] {
+        &self.configs
+    }
+
+    /// Makes the frame's picture for every rung that takes it. Waits while an encoder is busy.
+    pub(super) fn push(&mut self, picture: &Picture, place: Place) -> Result<(), Ended> {
+        let wanted: Vec<bool> = self.rungs.iter_mut().map(|rung| rung.wants(place)).collect();
+        let mut larger: Option<Picture> = None;
+        for (index, rung) in self.rungs.iter_mut().enumerate() {
+            if !wanted[index..].contains(&true) {
+                break;
+            }
+            // Also where only a smaller rung wants it: scaling from the next larger is what makes it cheap.
+            let mut made = rung.fit(larger.as_ref().unwrap_or(picture))?;
+            if wanted[index] {
+                let shared = made.share()?;
+                made.mark(place.pts, place.cut);
+                rung.encoder.push(Marked(made))?;
+                larger = Some(shared);
+            } else {
+                larger = Some(made);
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that the encoders hold comes out; their threads end.
+    pub(super) fn finish(self) -> Result<(), Ended> {
+        // All are told before any is waited for, so that they finish side by side.
+        let ending: Vec<_> = self.rungs.into_iter().map(|rung| rung.encoder.finish()).collect();
+        ending.into_iter().try_for_each(|encoder| encoder.join())
+    }
+}
+
+impl Rung {
+    /// A halved rung takes every second frame, and every frame that opens a segment.
+    fn wants(&mut self, place: Place) -> bool {
+        let wanted = !self.halve || place.cut || !self.took_last;
+        self.took_last = wanted;
+        wanted
+    }
+
+    fn fit(&mut self, from: &Picture) -> Result<Picture, CodecError> {
+        let size = (from.width(), from.height());
+        if size == (self.width, self.height) && from.is_plain() {
+            return from.share();
+        }
+        if self.scaler.as_ref().is_none_or(|(_, built_for)| *built_for != size) {
+            let into = placed(size, (self.width, self.height));
+            self.pool.clear(); // the bars may lie elsewhere
+            self.scaler = Some((Scaler::new(into), size));
+        }
+        let (scaler, _) = self.scaler.as_mut().expect("built above");
+        let target = self.pool.take()?;
+        scaler.run(from, target)?;
+        target.share()
+    }
+}
+
+/// Where a picture of one size lies in one of another: filling it where the shapes agree, else with its own shape, in
+/// the middle, on even pixels.
+fn placed((width, height): (u32, u32), (into_width, into_height): (u32, u32)) -> Rect {
+    let from = f64::from(width) / f64::from(height.max(1));
+    let into = f64::from(into_width) / f64::from(into_height.max(1));
+    if (from / into - 1.0).abs() < SAME_SHAPE {
+        return Rect { x: 0, y: 0, width: into_width, height: into_height };
+    }
+    let even = |size: f64, limit: u32| (((size / 2.0).round() as u32) * 2).clamp(2, limit);
+    let (width, height) = if from > into {
+        (into_width, even(f64::from(into_width) / from, into_height))
+    } else {
+        (even(f64::from(into_height) * from, into_width), into_height)
+    };
+    let middle = |inner: u32, outer: u32| (outer - inner) / 4 * 2;
+    Rect { x: middle(width, into_width), y: middle(height, into_height), width, height }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_keep_their_shape() {
+        for (name, from, into, want) in [
+            ("same shape", (1920, 1080), (1280, 720), (0, 0, 1280, 720)),
+            ("rounded to even", (1280, 720), (854, 480), (0, 0, 854, 480)),
+            ("4:3 into 16:9", (640, 480), (1280, 720), (160, 0, 960, 720)),
+            ("16:9 into 4:3", (1280, 720), (640, 480), (0, 60, 640, 360)),
+            ("portrait into landscape", (720, 1280), (1280, 720), (438, 0, 406, 720)),
+            ("a line", (4000, 2), (640, 360), (0, 178, 640, 2)),
+        ] {
+            let got = placed(from, into);
+            assert_eq!((got.x, got.y, got.width, got.height), want, "{name}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_picture_fits(w in 1u32..9000, h in 1u32..9000, ow in 1u32..2000, oh in 1u32..2000) {
+            let (ow, oh) = (ow * 2, oh * 2);
+            let rect = placed((w, h), (ow, oh));
+            proptest::prop_assert!(rect.x + rect.width <= ow && rect.y + rect.height <= oh);
+            proptest::prop_assert!([rect.x, rect.y, rect.width, rect.height].iter().all(|side| side % 2 == 0));
+            proptest::prop_assert!(rect.width > 0 && rect.height > 0);
+        }
+    }
+}
