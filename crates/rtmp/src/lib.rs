@@ -18,11 +18,14 @@ pub mod client;
 pub mod flv;
 pub mod handshake;
 pub mod limits;
+mod link;
 pub mod message;
 pub mod metadata;
 mod quirk;
 mod secret;
 pub mod session;
+
+pub mod tracks;
 
 pub use metadata::Metadata;
 pub use secret::SecretText;

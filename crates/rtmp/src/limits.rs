@@ -39,8 +39,6 @@ pub const NAME_MAX: usize = 1024;
 pub const TC_URL_MAX: usize = 4096;
 /// Longest encoder name kept, in bytes.
 pub const FLASH_VER_MAX: usize = 128;
-/// Slowest that a message may grow, in bytes a second: below it the peer holds a connection for nothing.
-pub const MIN_BYTES_PER_SECOND: u64 = 1024;
 
 /// AMF0: containers inside containers.
 pub const AMF_DEPTH_MAX: usize = 16;
@@ -113,7 +111,9 @@ impl Default for Limits {
     }
 }
 
-/// Bounds in time. Each phase that passes its bound closes the connection.
+/// Bounds in time. Each phase that passes its bound closes the connection. A peer that sends a byte now and then gains
+/// nothing by it: before `publish` the phases end by the clock, after it only whole media messages count. There is no
+/// least rate besides, so that a publisher survives a network that is gone for some seconds in the middle of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timeouts {
     /// From accept to the first byte.
@@ -124,8 +124,10 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From `connect` to `publish`, and from the end of a publication to the next one.
     pub publish: Duration,
-    /// From accept to an accepted `publish`.
+    /// From accept to the first `publish`, whatever came between.
     pub unauthenticated: Duration,
+    /// From `publish` to the owner's answer.
+    pub verdict: Duration,
     /// From an accepted `publish` to the first audio or video message.
     pub first_media: Duration,
     /// Between two audio or video messages.
@@ -134,8 +136,6 @@ pub struct Timeouts {
     pub ping: Duration,
     /// From a refusal or a shutdown to closing, so that the peer reads the reason.
     pub linger: Duration,
-    /// Window over which a message in the making must grow by [`MIN_BYTES_PER_SECOND`].
-    pub stall: Duration,
 }
 
 impl Default for Timeouts {
@@ -146,11 +146,11 @@ impl Default for Timeouts {
             connect: Duration::from_secs(10),
             publish: Duration::from_secs(20),
             unauthenticated: Duration::from_secs(30),
+            verdict: Duration::from_secs(10),
             first_media: Duration::from_secs(15),
             media_idle: Duration::from_secs(30),
             ping: Duration::from_secs(30),
             linger: Duration::from_millis(500),
-            stall: Duration::from_secs(10),
         }
     }
 }

@@ -1,31 +1,71 @@
 //! The server's side of one RTMP connection, from handshake to the last packet.
+//!
+//! ```text
+//!  Handshake ─▶ Connecting ─connect▶ Connected: Idle ─publish▶ Deciding ─answer▶ Publishing ─▶ Idle …
+//!                                                                  └─ refused, shut down ─▶ Closing ─▶ Closed
+//! ```
+//! What encoders say between `connect` and `publish` comes in any order, and much of it twice or never, so commands
+//! are a table of handlers that do not lean on each other (`commands`). Media goes to [`crate::tracks`].
+//!
+//! Every accepted publication ends in exactly one [`Event::PublishEnded`], unless the session is dropped first.
 
-use std::time::Instant;
+mod commands;
+mod error;
+mod publishing;
+mod resolve;
 
-use bytes::Bytes;
-use media::MediaEvent;
+use std::{
+    collections::VecDeque,
+    fmt,
+    time::{Duration, Instant},
+};
 
-use crate::{limits::Timeouts, metadata::Metadata, secret::SecretText};
+use bytes::{Bytes, BytesMut};
+use media::{MediaEvent, timeline::Repairs};
+
+pub use self::error::{Phase, ProtocolError};
+use self::{publishing::Publishing, resolve::Server};
+use crate::{
+    chunk::Reader,
+    handshake,
+    limits::{Limits, OUTBOUND_CHUNK_SIZE, Rate, Timeouts},
+    link::Link,
+    message::{Control, Message, kind},
+    metadata::Metadata,
+    quirk::Quirks,
+    secret::SecretText,
+};
 
 /// How a session behaves.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
+    /// Bounds in bytes and counts.
+    pub limits: Limits,
     /// Bounds in time.
     pub timeouts: Timeouts,
+    /// Chunk size that we announce, in bytes; FFmpeg takes it over for what it sends.
+    pub chunk_size: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { limits: Limits::default(), timeouts: Timeouts::default(), chunk_size: OUTBOUND_CHUNK_SIZE }
+    }
 }
 
 /// What a session tells its owner.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
-    /// A publisher asks to publish; nothing goes on until [`Session::answer`].
+    /// A publisher asks to publish. Input waits, up to a limit, until [`Session::answer`].
     PublishRequested(PublishRequest),
     /// Media, normalised and on the stream's own clock.
     Media(MediaEvent),
-    /// onMetaData came.
+    /// onMetaData came: a hint.
     Metadata(Metadata),
-    /// The publication is over. `clean`: the encoder said so.
+    /// The accepted publication is over.
     PublishEnded {
-        /// The encoder ended it by FCUnpublish, deleteStream or closeStream.
+        /// The encoder ended it by FCUnpublish, deleteStream or closeStream. Otherwise a fault, a timeout, a refusal
+        /// or a shutdown did. A connection that is simply gone is the owner's to notice.
         clean: bool,
     },
     /// A quirk of this peer, told once per connection; free of secrets and control characters.
@@ -35,15 +75,16 @@ pub enum Event {
 /// Who wants to publish what.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PublishRequest {
-    /// The application: the path of the server address, such as `live`.
+    /// The application: the path of the server address, such as `live`; may be empty.
     pub app: String,
-    /// The stream name or key, as the encoder was given it.
+    /// The stream name or key, as the encoder was given it; not empty, percent-decoded, free of control characters.
     pub name: SecretText,
-    /// `k=v&k=v` of server address and name together, as sent; the name's values win.
+    /// `k=v&k=v` of stream name and server address together, as sent (not decoded); the name's values come first and
+    /// win.
     pub query: SecretText,
     /// Host of the server address, without port.
     pub tc_url_host: Option<String>,
-    /// What the encoder calls itself.
+    /// What the encoder calls itself, for logs.
     pub flash_ver: Option<String>,
 }
 
@@ -54,9 +95,9 @@ pub enum Verdict {
     Accept,
     /// Tell it why not, then close.
     Refuse {
-        /// Which status code the encoder gets.
+        /// Which status code the encoder gets. OBS stops on either and shows the description.
         code: RefusalCode,
-        /// A sentence for the encoder's user.
+        /// A sentence for the encoder's user; up to 255 bytes arrive.
         description: String,
     },
 }
@@ -70,12 +111,14 @@ pub enum RefusalCode {
     Denied,
 }
 
-/// Why a connection cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum ProtocolError {
-    /// Not RTMP.
-    #[error("not RTMP")]
-    NotRtmp,
+impl RefusalCode {
+    /// As it stands in the protocol.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadName => "NetStream.Publish.BadName",
+            Self::Denied => "NetStream.Publish.Denied",
+        }
+    }
 }
 
 /// Counters of one session.
@@ -83,73 +126,375 @@ pub enum ProtocolError {
 pub struct Stats {
     /// Bytes received, handshake included.
     pub bytes_in: u64,
-    /// Messages received.
+    /// Messages received, without Set Chunk Size and Abort.
     pub messages: u64,
-    /// Audio and video packets handed on.
+    /// Audio and video packets handed on, in the latest publication.
     pub packets: u64,
     /// Audio and video messages dropped: before their configuration or first keyframe, or unusable.
     pub media_dropped: u64,
     /// Faults inside access units that were repaired.
     pub nal_repairs: u64,
     /// Repairs of timestamps.
-    pub timeline: media::timeline::Repairs,
+    pub timeline: Repairs,
+}
+
+enum State {
+    Handshake(handshake::Server),
+    /// The handshake is over, `connect` is awaited.
+    Connecting {
+        since: Instant,
+    },
+    Connected(Connected),
+    /// The last words are going out. `until` is set by the first tick, so that they have left before the wait starts.
+    Closing {
+        until: Option<Instant>,
+    },
+    Closed,
+}
+
+struct Connected {
+    server: Server,
+    /// The arguments of `connect`, to know a repetition by.
+    said: (Option<Bytes>, Option<Bytes>),
+    flash_ver: Option<String>,
+    /// Message streams that `createStream` made, lowest first.
+    streams: Vec<u32>,
+    last_stream: u32,
+    phase: Publication,
+}
+
+enum Publication {
+    /// None yet, or none any more.
+    Idle {
+        until: Instant,
+        ended_one: bool,
+    },
+    /// The owner decides.
+    Deciding {
+        until: Instant,
+        call: Call,
+    },
+    Publishing(Box<Publishing>),
+}
+
+/// What `publish` said.
+#[derive(Clone, PartialEq, Eq)]
+struct Call {
+    stream: u32,
+    name: Bytes,
 }
 
 /// One connection.
-#[derive(Debug)]
 pub struct Session {
+    settings: Settings,
     now: Instant,
+    accepted: Instant,
+    state: State,
+    link: Link,
+    reader: Reader,
+    quirks: Quirks,
+    events: VecDeque<Event>,
+    /// Media events of one message, on their way to `events`.
+    sink: VecDeque<MediaEvent>,
+    /// Input behind a `publish` that awaits its answer.
+    held: BytesMut,
+    /// Met while held input was read; told by the next `feed` or `tick`.
+    failed: Option<ProtocolError>,
+    messages: u64,
+    commands: u32,
+    commands_rate: Rate,
+    second: Rate,
+    minute: Rate,
+    /// Counters of publications that are over.
+    past: Stats,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Handshake(_) => "handshake",
+            State::Connecting { .. } => "connecting",
+            State::Connected(connected) => match connected.phase {
+                Publication::Idle { .. } => "idle",
+                Publication::Deciding { .. } => "deciding",
+                Publication::Publishing(_) => "publishing",
+            },
+            State::Closing { .. } => "closing",
+            State::Closed => "closed",
+        };
+        f.debug_struct("Session").field("state", &state).finish_non_exhaustive()
+    }
 }
 
 impl Session {
     /// A connection accepted at `now`.
     pub fn new(now: Instant, settings: Settings) -> Self {
-        let _ = settings;
-        Self { now }
+        let limits = settings.limits;
+        Self {
+            now,
+            accepted: now,
+            state: State::Handshake(handshake::Server::new()),
+            link: Link::new(now, limits.outbound, limits.pings_per_second),
+            reader: Reader::new(limits, 0),
+            quirks: Quirks::default(),
+            events: VecDeque::new(),
+            sink: VecDeque::new(),
+            held: BytesMut::new(),
+            failed: None,
+            messages: 0,
+            commands: 0,
+            commands_rate: Rate::per(Duration::from_secs(1), now),
+            second: Rate::per(Duration::from_secs(1), now),
+            minute: Rate::per(Duration::from_secs(60), now),
+            past: Stats::default(),
+            settings,
+        }
     }
-    /// Takes what the peer sent, cut anywhere. Drain `poll_event` and `take_outbound` after every call.
+
+    /// Takes what the peer sent, cut anywhere. Drain `poll_event` and `take_outbound` after every call: one call makes
+    /// no more events than its bytes hold messages.
     ///
     /// # Errors
-    /// When the connection cannot go on.
+    /// When the connection cannot go on: close it. What came before the fault is still in `poll_event`.
     pub fn feed(&mut self, now: Instant, bytes: &[u8]) -> Result<(), ProtocolError> {
-        let _ = bytes;
-        self.now = now;
-        Ok(())
+        self.now = self.now.max(now);
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        self.link.count(bytes.len());
+        if self.second.count(now) == 1 {
+            self.reader.renew_second();
+        }
+        if self.minute.count(now) == 1 {
+            self.reader.renew_minute();
+        }
+        let result = self.consume(bytes);
+        if matches!(self.state, State::Connected(_)) {
+            self.link.acknowledge(&mut self.quirks);
+        }
+        self.settle(result)
     }
+
     /// `deadline` has come.
     ///
     /// # Errors
-    /// When a phase took too long.
+    /// When a phase took too long: close the connection.
     pub fn tick(&mut self, now: Instant) -> Result<(), ProtocolError> {
-        self.now = now;
-        Ok(())
+        self.now = self.now.max(now);
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let result = self.check_time();
+        self.settle(result)
     }
-    /// Answers [`Event::PublishRequested`].
+
+    /// Answers [`Event::PublishRequested`]. A refusal while the publication runs ends it in the same way: a key was
+    /// revoked, another publisher took over. Otherwise without effect.
     pub fn answer(&mut self, verdict: Verdict) {
-        let _ = verdict;
+        let State::Connected(connected) = &mut self.state else { return };
+        match (&mut connected.phase, verdict) {
+            (Publication::Deciding { call, .. }, Verdict::Accept) => {
+                let call = call.clone();
+                self.link.stream_begin(call.stream);
+                commands::publish_started(&mut self.link, &call);
+                connected.phase = Publication::Publishing(Box::new(Publishing::new(self.now, call)));
+                self.reader.publisher_accepted();
+                let held = std::mem::take(&mut self.held);
+                let result = self.consume(&held);
+                self.failed = self.settle(result).err();
+            }
+            (Publication::Deciding { call, .. }, Verdict::Refuse { code, description }) => {
+                let stream = call.stream;
+                self.refuse(stream, code.as_str(), &description);
+            }
+            (Publication::Publishing(publishing), Verdict::Refuse { code, description }) => {
+                let stream = publishing.call.stream;
+                self.refuse(stream, code.as_str(), &description);
+            }
+            _ => {}
+        }
     }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.events.pop_front()
     }
-    /// Bytes to send.
+
+    /// Bytes to send; empty when there are none.
     pub fn take_outbound(&mut self) -> Bytes {
-        Bytes::new()
+        self.link.take()
     }
-    /// When `tick` wants to be called.
+
+    /// When `tick` wants to be called; may lie in the past.
     pub fn deadline(&self) -> Instant {
-        self.now
+        let timeouts = &self.settings.timeouts;
+        if self.failed.is_some() {
+            return self.now;
+        }
+        match &self.state {
+            State::Handshake(_) if self.link.received() == 0 => self.accepted + timeouts.first_byte,
+            State::Handshake(_) => self.accepted + timeouts.handshake,
+            State::Connecting { since } => *since + timeouts.connect,
+            State::Connected(connected) => match &connected.phase {
+                Publication::Idle { until, .. } | Publication::Deciding { until, .. } => *until,
+                Publication::Publishing(publishing) => publishing.deadline(timeouts),
+            },
+            State::Closing { until } => until.unwrap_or(self.now),
+            State::Closed => self.now,
+        }
     }
+
     /// Whether the connection is to be closed, once the outbound bytes are written.
     pub fn is_closed(&self) -> bool {
-        false
+        matches!(self.state, State::Closed)
     }
-    /// Tells the peer, then closes.
+
+    /// Tells the peer `reason`, a sentence for its user, then closes. An encoder that reconnects by itself will.
     pub fn shut_down(&mut self, reason: &str) {
-        let _ = reason;
+        match &self.state {
+            State::Connected(connected) => {
+                if let Publication::Publishing(publishing) = &connected.phase {
+                    let stream = publishing.call.stream;
+                    self.link.status(stream, "status", "NetStream.Unpublish.Success", reason, []);
+                }
+                self.link.status(0, "error", "NetConnection.Connect.AppShutdown", reason, []);
+                self.close_softly();
+            }
+            State::Closing { .. } => {}
+            _ => self.state = State::Closed,
+        }
     }
+
     /// Counters.
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        let mut stats = match &self.state {
+            State::Connected(Connected { phase: Publication::Publishing(publishing), .. }) => {
+                publishing.stats(self.past)
+            }
+            _ => self.past,
+        };
+        stats.bytes_in = self.link.received();
+        stats.messages = self.messages;
+        stats
+    }
+
+    /// Reads `input` as far as the state lets it.
+    fn consume(&mut self, mut input: &[u8]) -> Result<(), ProtocolError> {
+        loop {
+            match &mut self.state {
+                State::Handshake(handshake) => {
+                    if !handshake.feed(&mut input, &mut self.link.out)? {
+                        return Ok(());
+                    }
+                    let behind = (1 + 2 * handshake::PACKET) as u64;
+                    self.reader = Reader::new(self.settings.limits, behind);
+                    self.state = State::Connecting { since: self.now };
+                }
+                State::Connected(Connected { phase: Publication::Deciding { .. }, .. }) => {
+                    let limit = self.settings.limits.held;
+                    if self.held.len() + input.len() > limit {
+                        return Err(ProtocolError::Held { limit });
+                    }
+                    self.held.extend_from_slice(input);
+                    return Ok(());
+                }
+                State::Connecting { .. } | State::Connected(_) => {
+                    let Some(message) = self.reader.next(&mut input)? else { return Ok(()) };
+                    self.messages += 1;
+                    self.on_message(&message)?;
+                }
+                State::Closing { .. } | State::Closed => return Ok(()),
+            }
+        }
+    }
+
+    fn on_message(&mut self, message: &Message) -> Result<(), ProtocolError> {
+        match message.kind {
+            kind::AUDIO | kind::VIDEO => self.on_media(message),
+            kind::DATA | kind::DATA_AMF3 => self.on_data(message),
+            kind::COMMAND | kind::COMMAND_AMF3 => return self.on_command(message),
+            kind::AGGREGATE => self.on_aggregate(message),
+            _ => {
+                if let Some(control) = Control::parse(message) {
+                    self.link.on_control(self.now, control, &mut self.quirks);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_time(&mut self) -> Result<(), ProtocolError> {
+        if self.now < self.deadline() {
+            return Ok(());
+        }
+        let timeouts = self.settings.timeouts;
+        let late = |phase, limit| Err(ProtocolError::Timeout { phase, limit });
+        match &mut self.state {
+            State::Handshake(_) if self.link.received() == 0 => late(Phase::FirstByte, timeouts.first_byte),
+            State::Handshake(_) => late(Phase::Handshake, timeouts.handshake),
+            State::Connecting { .. } => late(Phase::Connect, timeouts.connect),
+            State::Connected(connected) => match &mut connected.phase {
+                Publication::Idle { ended_one: true, .. } => {
+                    self.state = State::Closed; // the encoder said goodbye and left its end of the line open
+                    Ok(())
+                }
+                Publication::Idle { .. } => late(Phase::Publish, timeouts.publish),
+                Publication::Deciding { .. } => late(Phase::Verdict, timeouts.verdict),
+                Publication::Publishing(publishing) => {
+                    if let Some((phase, limit)) = publishing.overdue(self.now, &timeouts) {
+                        return late(phase, limit);
+                    }
+                    if publishing.ping_due(self.now, &timeouts) {
+                        let stamp = self.now.duration_since(self.accepted).as_millis() as u32;
+                        self.link.ping(stamp, &mut self.quirks);
+                    }
+                    Ok(())
+                }
+            },
+            State::Closing { until: Some(_) } | State::Closed => {
+                self.state = State::Closed;
+                Ok(())
+            }
+            State::Closing { until } => {
+                *until = Some(self.now + timeouts.linger);
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends the connection with a word that OBS shows to its user.
+    fn refuse(&mut self, stream: u32, code: &str, description: &str) {
+        self.link.status(stream, "error", code, description, []);
+        self.close_softly();
+    }
+
+    /// The last words are in the outbound bytes: let them arrive.
+    fn close_softly(&mut self) {
+        self.end_publication(false);
+        self.held.clear();
+        self.state = State::Closing { until: None };
+    }
+
+    /// Gathers what was odd, and ends everything on an error.
+    fn settle(&mut self, result: Result<(), ProtocolError>) -> Result<(), ProtocolError> {
+        let tracks = match &mut self.state {
+            State::Connected(Connected { phase: Publication::Publishing(publishing), .. }) => {
+                Some(&mut publishing.tracks.quirks)
+            }
+            _ => None,
+        };
+        for quirks in [Some(&mut self.quirks), Some(&mut self.reader.quirks), tracks].into_iter().flatten() {
+            if quirks.any() {
+                self.events.extend(quirks.take().into_iter().map(Event::Note));
+            }
+        }
+        if result.is_err() {
+            self.end_publication(false);
+            self.state = State::Closed;
+        }
+        result
     }
 }
+
+#[cfg(test)]
+mod tests;

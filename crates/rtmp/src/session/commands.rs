@@ -1,0 +1,248 @@
+//! Commands: a table of handlers, each good at any time. Encoders leave out, repeat and reorder all of them.
+//!
+//! A question with a transaction gets its answer, known or not; transaction 0 asks for none. `publish` is answered by
+//! status, `deleteStream` not at all.
+
+use bytes::Bytes;
+
+use super::{Call, Connected, Event, Publication, PublishRequest, Session, State, resolve::Server};
+use crate::{
+    amf0::{Value, decode_all, object},
+    limits::{FLASH_VER_MAX, STREAMS_MAX},
+    link::Link,
+    message::Message,
+    metadata::printable,
+    quirk::Quirk,
+    secret::SecretText,
+    session::{ProtocolError, RefusalCode},
+};
+
+/// One command, as far as it could be read.
+struct Command<'a> {
+    name: &'a str,
+    transaction: f64,
+    /// What follows: the command object first.
+    arguments: &'a [Value],
+    /// The message stream it came on.
+    stream: u32,
+}
+
+impl Command<'_> {
+    /// The string at `index` of the arguments, raw.
+    fn string(&self, index: usize) -> Option<&Bytes> {
+        match self.arguments.get(index) {
+            Some(Value::String(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+/// Tells the encoder that it may send. Encoders wait for exactly this.
+pub(super) fn publish_started(link: &mut Link, call: &Call) {
+    let more = [("details", Value::String(call.name.clone())), ("clientid", Value::from("1"))];
+    link.status(call.stream, "status", "NetStream.Publish.Start", "The stream is being received.", more);
+}
+
+impl Session {
+    pub(super) fn on_command(&mut self, message: &Message) -> Result<(), ProtocolError> {
+        self.commands += 1;
+        let limits = &self.settings.limits;
+        if self.commands > limits.commands {
+            return Err(ProtocolError::TooManyCommands { limit: limits.commands, span: "on one connection" });
+        }
+        if self.commands_rate.count(self.now) > limits.commands_per_second {
+            let limit = limits.commands_per_second;
+            return Err(ProtocolError::TooManyCommands { limit, span: "within a second" });
+        }
+        let (values, fault) = decode_all(&message.amf_body());
+        let connecting = matches!(self.state, State::Connecting { .. });
+        if let Some(fault) = fault {
+            self.quirks.note_with(Quirk::BadAmf, || fault.to_string());
+            if connecting && values.len() < 2 {
+                return Err(ProtocolError::BadConnect { reason: fault.to_string() });
+            }
+        }
+        let Some(name) = values.first().and_then(Value::text) else { return Ok(()) };
+        let transaction = values.get(1).and_then(Value::number).unwrap_or(0.0);
+        let arguments = values.get(2..).unwrap_or_default();
+        let command = Command { name: &name, transaction, arguments, stream: message.stream };
+        match (&self.state, command.name) {
+            (State::Connecting { .. }, "connect") => self.on_connect(&command),
+            (State::Connected(connected), "connect") => {
+                if connect_said(&command) != connected.said {
+                    return Err(ProtocolError::ConnectChanged);
+                }
+                self.quirks.note(Quirk::ConnectTwice);
+            }
+            (State::Connected(_), _) => self.on_connected_command(&command),
+            _ => {} // before connect nothing else has a meaning
+        }
+        Ok(())
+    }
+
+    fn on_connected_command(&mut self, command: &Command<'_>) {
+        let transaction = command.transaction;
+        match command.name {
+            "releaseStream" => self.link.result(transaction, Value::Null, Value::Undefined),
+            "FCPublish" => self.on_fc_publish(command),
+            "FCUnpublish" => self.on_fc_unpublish(command),
+            "createStream" => self.on_create_stream(command),
+            "publish" => self.on_publish(command),
+            "deleteStream" | "closeStream" => self.on_delete_stream(command),
+            "play" | "play2" => {
+                self.refuse(
+                    command.stream,
+                    "NetStream.Play.StreamNotFound",
+                    "This server takes streams over RTMP and plays them over HLS: open its web page to watch.",
+                );
+            }
+            "getStreamLength" => self.link.result(transaction, Value::Null, Value::Number(0.0)),
+            "_result" | "_error" | "onStatus" => {} // answers, not questions
+            _ => self.link.result(transaction, Value::Null, Value::Null),
+        }
+    }
+
+    fn on_connect(&mut self, command: &Command<'_>) {
+        let empty = Value::Null;
+        let object_of =
+            command.arguments.iter().find(|value| matches!(value, Value::Object(_))).unwrap_or(&empty);
+        let text = |key| object_of.get(key).and_then(Value::text);
+        let server = match Server::parse(text("app").as_deref(), text("tcUrl").or(text("tcurl")).as_deref()) {
+            Ok(server) => server,
+            Err(error) => {
+                self.link.error(command.transaction, "NetConnection.Connect.InvalidApp", &error.to_string());
+                return self.close_softly();
+            }
+        };
+        self.link.open(self.settings.chunk_size);
+        // objectEncoding 0, whatever was asked for: AMF3 is not read, and encoders take that.
+        self.link.result(
+            command.transaction,
+            object([
+                ("fmsVer", "FMS/3,5,7,7009".into()),
+                ("capabilities", 31.0.into()),
+                ("mode", 1.0.into()),
+            ]),
+            object([
+                ("level", "status".into()),
+                ("code", "NetConnection.Connect.Success".into()),
+                ("description", "Connection succeeded.".into()),
+                ("objectEncoding", 0.0.into()),
+            ]),
+        );
+        let timeouts = &self.settings.timeouts;
+        let until = (self.now + timeouts.publish).min(self.accepted + timeouts.unauthenticated);
+        self.state = State::Connected(Connected {
+            server,
+            said: connect_said(command),
+            flash_ver: text("flashVer").map(|text| printable(&text, FLASH_VER_MAX)),
+            streams: Vec::new(),
+            last_stream: 0,
+            phase: Publication::Idle { until, ended_one: false },
+        });
+    }
+
+    /// Livestream Studio and some hardware wait for onFCPublish, and want the transaction in it.
+    fn on_fc_publish(&mut self, command: &Command<'_>) {
+        let name = command.string(1).cloned().unwrap_or_default();
+        let information =
+            object([("code", "NetStream.Publish.Start".into()), ("description", Value::String(name))]);
+        self.link.reply("onFCPublish", command.transaction, Value::Null, information);
+        self.link.result(command.transaction, Value::Null, Value::Undefined);
+    }
+
+    fn on_fc_unpublish(&mut self, command: &Command<'_>) {
+        let information = object([("code", "NetStream.Unpublish.Success".into())]);
+        self.link.reply("onFCUnpublish", command.transaction, Value::Null, information);
+        self.link.result(command.transaction, Value::Null, Value::Undefined);
+        self.unpublish();
+    }
+
+    fn on_create_stream(&mut self, command: &Command<'_>) {
+        let State::Connected(connected) = &mut self.state else { return };
+        if connected.streams.len() >= STREAMS_MAX {
+            let description = format!("One connection may have {STREAMS_MAX} streams.");
+            return self.link.error(command.transaction, "NetConnection.Call.Failed", &description);
+        }
+        connected.last_stream += 1;
+        connected.streams.push(connected.last_stream);
+        self.link.result(command.transaction, Value::Null, Value::Number(f64::from(connected.last_stream)));
+    }
+
+    fn on_publish(&mut self, command: &Command<'_>) {
+        let State::Connected(connected) = &mut self.state else { return };
+        if connected.streams.is_empty() {
+            self.quirks.note(Quirk::PublishWithoutCreateStream);
+        }
+        let stream = if command.stream == 0 { connected.last_stream.max(1) } else { command.stream };
+        let call = Call { stream, name: command.string(1).cloned().unwrap_or_default() };
+        match &connected.phase {
+            Publication::Publishing(publishing) if publishing.call.name == call.name => {
+                self.quirks.note(Quirk::PublishTwice);
+                publish_started(&mut self.link, &publishing.call);
+            }
+            Publication::Publishing(_) => {
+                let (code, text) =
+                    (RefusalCode::BadName.as_str(), "This connection publishes another stream already.");
+                self.link.status(stream, "error", code, text, []);
+            }
+            Publication::Deciding { .. } => {} // no input is read while the owner decides
+            Publication::Idle { .. } => {
+                match connected.server.resolve(&String::from_utf8_lossy(&call.name)) {
+                    Ok(resolved) => {
+                        self.events.push_back(Event::PublishRequested(PublishRequest {
+                            app: resolved.app,
+                            name: SecretText::new(resolved.name),
+                            query: SecretText::new(resolved.query),
+                            tc_url_host: connected.server.host.clone(),
+                            flash_ver: connected.flash_ver.clone(),
+                        }));
+                        let until = self.now + self.settings.timeouts.verdict;
+                        connected.phase = Publication::Deciding { until, call };
+                    }
+                    Err(error) => self.refuse(stream, RefusalCode::BadName.as_str(), &error.to_string()),
+                }
+            }
+        }
+    }
+
+    /// Ends the publication whatever the argument is (rtmp2sink sends the name), unless it clearly names another
+    /// stream of this connection.
+    fn on_delete_stream(&mut self, command: &Command<'_>) {
+        let State::Connected(connected) = &mut self.state else { return };
+        let named = match command.arguments.get(1) {
+            Some(Value::Number(id)) => *id as u32,
+            _ => command.stream,
+        };
+        let known = connected.streams.iter().position(|stream| *stream == named);
+        let other = matches!(&connected.phase, Publication::Publishing(p) if p.call.stream != named);
+        if let Some(index) = known {
+            connected.streams.remove(index);
+            if other {
+                return;
+            }
+        }
+        self.unpublish();
+    }
+
+    fn unpublish(&mut self) {
+        let State::Connected(Connected { phase: Publication::Publishing(publishing), .. }) = &self.state
+        else {
+            return;
+        };
+        let stream = publishing.call.stream;
+        self.link.status(stream, "status", "NetStream.Unpublish.Success", "The stream has ended.", []);
+        self.end_publication(true);
+    }
+}
+
+/// What tells one `connect` from another.
+fn connect_said(command: &Command<'_>) -> (Option<Bytes>, Option<Bytes>) {
+    let said = |key| {
+        command.arguments.iter().find_map(|value| match value.get(key) {
+            Some(Value::String(bytes)) => Some(Bytes::copy_from_slice(bytes)),
+            _ => None,
+        })
+    };
+    (said("app"), said("tcUrl"))
+}
