@@ -6,12 +6,17 @@
 //! fails, the tail of each child's log is printed.
 
 mod clips;
+pub mod flv;
 mod gateway;
 mod publisher;
+mod stage;
+mod wire;
 
 pub use clips::{Clip, clip};
 pub use gateway::{Gateway, Home, Key, binary};
 pub use publisher::{Publisher, ffmpeg, gstreamer};
+pub use stage::{PATIENCE, QUICK, Stage, judged, segments, to_the_end, until};
+pub use wire::Wire;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};

@@ -167,7 +167,7 @@ fn one(
     found: &mut Findings,
 ) -> Result<RenditionOutcome> {
     let (peak, average, seconds) = across::rates(&r.segments, target);
-    declared(r, peak, average, seconds, found);
+    declared(&r.name, (r.variant.bandwidth, peak), (r.variant.average, average), seconds, found);
     let facts: BTreeMap<u64, SegmentFacts> =
         r.segments.iter().filter_map(|(msn, c)| Some((*msn, c.facts.clone()?))).collect();
     codecs(r, &facts, found);
@@ -218,18 +218,23 @@ fn one(
 }
 
 /// V2 and V3: the live tolerances of Apple's authoring rules 1.28 and 1.29.
-fn declared(r: &Rendition, peak: Option<u64>, average: Option<u64>, seconds: f64, found: &mut Findings) {
-    for (rule, name, says, measured, percent) in [
-        ("V2", "BANDWIDTH", r.variant.bandwidth, peak, 125),
-        ("V3", "AVERAGE-BANDWIDTH", r.variant.average, average, 110),
-    ] {
+pub(super) fn declared(
+    place: &str,
+    peak: (Option<u64>, Option<u64>),
+    average: (Option<u64>, Option<u64>),
+    seconds: f64,
+    found: &mut Findings,
+) {
+    for (rule, name, (says, measured), percent) in
+        [("V2", "BANDWIDTH", peak, 125), ("V3", "AVERAGE-BANDWIDTH", average, 110)]
+    {
         let (Some(says), Some(measured)) = (says, measured) else { continue };
         let share = measured as f64 * 100.0 / says as f64;
         let text = format!("{name} {says}, measured {measured} ({share:.0} %) over {seconds:.0} s");
         if measured * 100 > says * percent && (rule == "V2" || seconds >= 20.0) {
-            found.violation(rule, &r.name, text);
+            found.violation(rule, place, text);
         } else if measured > says || measured * 3 < says {
-            found.note(rule, &r.name, text);
+            found.note(rule, place, text);
         }
     }
 }
@@ -381,8 +386,14 @@ impl fmt::Display for Outcome {
         for (rule, (count, example)) in notes {
             writeln!(f, "  note {rule} ({count} times), first: {example}")?;
         }
-        for violation in self.findings.violations.iter().take(60) {
-            writeln!(f, "  BROKEN {violation}")?;
+        for rule in self.findings.rules() {
+            let of_rule: Vec<_> = self.findings.violations.iter().filter(|v| v.rule == rule).collect();
+            for violation in of_rule.iter().take(5) {
+                writeln!(f, "  BROKEN {violation}")?;
+            }
+            if of_rule.len() > 5 {
+                writeln!(f, "  BROKEN {rule:<18} … {} times in all", of_rule.len())?;
+            }
         }
         writeln!(f, "  {} violations of {:?}", self.findings.violations.len(), self.findings.rules())
     }

@@ -3,7 +3,7 @@
 use super::across::{self, Checked, Side};
 use super::history::{History, Listed};
 use super::media::{self, List};
-use super::multivariant;
+use super::{multivariant, outcome};
 use crate::report::{Finding, Findings};
 use crate::tscheck::{SegmentFacts, VideoFacts};
 use std::collections::BTreeMap;
@@ -137,7 +137,8 @@ fn a_sliding_list_raises_nothing() {
 #[test]
 fn faults_over_time_are_found() {
     let gap = |text: String| text.replace("11.ts", "11.ts\n#EXT-X-GAP");
-    let rows: &[(&str, &str, Vec<(f64, String)>)] = &[
+    type Row<'a> = (&'a str, &'a str, Vec<(f64, String)>);
+    let rows: &[Row<'_>] = &[
         (
             "TARGETDURATION changes",
             "M1",
@@ -424,4 +425,18 @@ fn renditions_are_held_against_each_other() {
     let mut other = segments(&even);
     *other.get_mut(&3).unwrap().listed.entry.date.as_mut().unwrap() += 5_000;
     finds("dates", "M16", &run(&side(&other, "480p")));
+}
+
+#[test]
+fn declared_rates_are_held_against_measured_ones() {
+    let run = |peak: u64, average: u64, seconds: f64| {
+        let mut found = Findings::default();
+        outcome::declared("x", (Some(1000), Some(peak)), (Some(800), Some(average)), seconds, &mut found);
+        (found.rules(), found.notes.len())
+    };
+    assert_eq!(run(1000, 800, 60.0), (vec![], 0));
+    assert_eq!(run(1250, 880, 60.0), (vec![], 2));
+    assert_eq!(run(1251, 881, 60.0), (vec!["V2", "V3"], 0));
+    assert_eq!(run(1000, 2000, 6.0), (vec![], 1), "an average needs time");
+    assert_eq!(run(300, 800, 60.0), (vec![], 1), "three times too high helps nobody");
 }
