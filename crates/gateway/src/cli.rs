@@ -1,0 +1,203 @@
+//! The command line. `--help` is meant to be enough to go live.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Faults, load};
+
+/// Takes a live stream from OBS or any RTMP encoder, makes an adaptive ladder, and serves it as HLS.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    after_help = "Going live:\n  \
+        sluice                                  start; the first start prints a stream key\n  \
+        sluice demo                             publish a test picture to it, no encoder needed\n  \
+        sluice keys add studio                  make another stream and its key\n\n\
+        In OBS: Settings > Stream > Custom, Server rtmp://HOST/live, Stream Key as printed.\n\
+        Watch:  http://HOST:8080/\n\n\
+        Settings come from a file (--config), SLUICE_SECTION_KEY variables, and flags, in that order.\n\
+        `sluice example-config` prints every setting with its default."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway (what happens without a command)
+    Serve(Box<ServeFlags>),
+    /// Publish a moving test picture with a clock and a tone to a running gateway
+    Demo(DemoFlags),
+    /// Make, list and revoke stream keys; works while the gateway runs
+    Keys {
+        #[command(subcommand)]
+        action: KeyAction,
+        #[command(flatten)]
+        data: DataFlags,
+    },
+    /// Show which ladder a file would get, and why
+    Ladder(LadderFlags),
+    /// Check what this machine has: codecs, ports, data directory
+    Doctor(ServeFlags),
+    /// Ask the gateway on this machine whether it is ready; exit code 0 if so (for health checks)
+    Ready(ServeFlags),
+    /// Print every setting with its default, as a configuration file
+    ExampleConfig,
+    /// The encoder process of one stream; started by the gateway
+    #[command(hide = true)]
+    Worker,
+}
+
+/// Where settings come from, and those that are often given by hand.
+#[derive(Debug, Default, Clone, Args)]
+pub struct ServeFlags {
+    /// Configuration file (TOML)
+    #[arg(short, long, env = "SLUICE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where encoders connect, such as 0.0.0.0:1935
+    #[arg(long, value_name = "ADDRESS")]
+    pub rtmp_listen: Option<String>,
+    /// Where viewers connect, such as 0.0.0.0:8080
+    #[arg(long, value_name = "ADDRESS")]
+    pub http_listen: Option<String>,
+    /// Where streams and keys are kept
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Any setting by its name, such as hls.segment=4s; may be given several times
+    #[arg(short, long = "set", value_name = "SETTING=VALUE")]
+    pub set: Vec<String>,
+    /// Write the addresses as JSON to this file once both ports listen
+    #[arg(long, env = "SLUICE_READY_FILE", value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// Where the keys are.
+#[derive(Debug, Clone, Args)]
+pub struct DataFlags {
+    /// Configuration file (TOML)
+    #[arg(short, long, env = "SLUICE_CONFIG", global = true)]
+    pub config: Option<PathBuf>,
+    /// Where streams and keys are kept
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data_dir: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeyAction {
+    /// Make a key for a stream, and the stream with it; prints the key, which is not kept
+    Add {
+        /// The stream's public name, as in /watch/NAME
+        name: String,
+    },
+    /// List keys by number, without the keys themselves
+    List,
+    /// Revoke a key by its number; who publishes with it now is not cut off
+    Revoke {
+        /// The number that `sluice keys list` shows
+        id: i64,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct DemoFlags {
+    /// Where to publish: rtmp://HOST[:PORT]/APP/KEY. Default: this machine, with a key made for the stream "demo"
+    pub url: Option<String>,
+    /// Picture size
+    #[arg(long, default_value = "1280x720", value_name = "WIDTHxHEIGHT")]
+    pub size: String,
+    /// Frames a second
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(5..=60))]
+    pub fps: u32,
+    /// Seconds from one keyframe to the next
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=10))]
+    pub keyframe_interval: u32,
+    /// Bit rate of the picture, such as 2500k
+    #[arg(long, default_value = "2500k")]
+    pub bitrate: String,
+    /// Stop after so many seconds
+    #[arg(long)]
+    pub seconds: Option<u64>,
+    /// Set if the gateway does not listen on the default port
+    #[arg(long, default_value = "127.0.0.1:1935")]
+    pub server: SocketAddr,
+    #[command(flatten)]
+    pub data: DataFlags,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct LadderFlags {
+    /// A media file, or the playlist URL or file of anything FFmpeg reads
+    pub input: String,
+    /// Print the plan as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub data: DataFlags,
+    /// Any setting by its name, such as ladder.rungs=720:3000k,480:1400k
+    #[arg(short, long = "set", value_name = "SETTING=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl ServeFlags {
+    /// The configuration that these flags, the environment and the file make.
+    ///
+    /// # Errors
+    /// With every fault of all of them.
+    pub fn load(&self) -> Result<Config, Faults> {
+        let mut flags: Vec<(&str, String)> = Vec::new();
+        for (key, value) in [
+            ("rtmp.listen", &self.rtmp_listen),
+            ("http.listen", &self.http_listen),
+            ("data.dir", &self.data_dir),
+        ] {
+            flags.extend(value.clone().map(|value| (key, value)));
+        }
+        flags.extend(self.set.iter().map(|pair| split(pair)));
+        load(self.config.as_deref(), std::env::vars(), &flags)
+    }
+}
+
+impl DataFlags {
+    /// The configuration that these flags, further settings, the environment and the file make.
+    ///
+    /// # Errors
+    /// With every fault of all of them.
+    pub fn load(&self, set: &[String]) -> Result<Config, Faults> {
+        let mut flags: Vec<(&str, String)> =
+            self.data_dir.clone().map(|dir| ("data.dir", dir)).into_iter().collect();
+        flags.extend(set.iter().map(|pair| split(pair)));
+        load(self.config.as_deref(), std::env::vars(), &flags)
+    }
+}
+
+fn split(pair: &str) -> (&str, String) {
+    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    (key.trim(), value.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_reach_the_configuration() {
+        let flags = ServeFlags {
+            rtmp_listen: Some("127.0.0.1:0".into()),
+            set: vec!["hls.segment=4s".into()],
+            ..ServeFlags::default()
+        };
+        let config = flags.load().unwrap();
+        assert_eq!((config.rtmp_listen.port(), config.segment.as_secs()), (0, 4));
+        assert!(ServeFlags { set: vec!["nonsense".into()], ..ServeFlags::default() }.load().is_err());
+    }
+}

@@ -1,0 +1,333 @@
+//! The table of every setting.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::{
+    Fault,
+    units::{parse_rate, parse_size, parse_span, show_size, show_span},
+};
+
+/// `SLUICE_…` variables that are not settings.
+pub(super) const OTHER_VARIABLES: &[&str] = &["SLUICE_CONFIG", "SLUICE_BIN", "SLUICE_READY_FILE"];
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What happens to live streams when the process is told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnShutdown {
+    /// Playlists stay open; a restart within the hold time continues them.
+    Hold,
+    /// Playlists end.
+    End,
+}
+
+/// Process settings, all with sane defaults. `deploy/sluice.example.toml` tells what each means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the table below holds each setting's meaning, once, for the example file and --help"
+)]
+pub struct Config {
+    pub rtmp_listen: SocketAddr,
+    pub rtmp_max_connections: usize,
+    pub rtmp_max_per_address: usize,
+    pub rtmp_media_timeout: Duration,
+    pub http_listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub hold: Duration,
+    pub takeover: bool,
+    pub keep_ended: Duration,
+    pub segment: Duration,
+    pub longest_segment: Duration,
+    pub window: Duration,
+    pub min_segments: usize,
+    pub ladder: bool,
+    pub rungs: Vec<(u32, u64)>,
+    pub preset: String,
+    pub worker_memory: u64,
+    pub log_filter: String,
+    pub log_format: LogFormat,
+    pub grace: Duration,
+    pub on_shutdown: OnShutdown,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            rtmp_listen: SocketAddr::from(([0, 0, 0, 0], 1935)),
+            rtmp_max_connections: 4096,
+            rtmp_max_per_address: 64,
+            rtmp_media_timeout: Duration::from_secs(30),
+            http_listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
+            data_dir: PathBuf::from("data"),
+            hold: Duration::from_secs(30),
+            takeover: true,
+            keep_ended: Duration::from_secs(120),
+            segment: Duration::from_secs(2),
+            longest_segment: Duration::from_secs(4),
+            window: Duration::from_secs(120),
+            min_segments: 6,
+            ladder: true,
+            rungs: Vec::new(),
+            preset: "veryfast".to_owned(),
+            worker_memory: 2 << 30,
+            log_filter: "info".to_owned(),
+            log_format: LogFormat::Text,
+            grace: Duration::from_secs(10),
+            on_shutdown: OnShutdown::Hold,
+        }
+    }
+}
+
+/// One setting: its name in the file, its meaning, and how it is read and written as text.
+pub struct Setting {
+    /// `section.key`.
+    pub key: &'static str,
+    /// For the example file.
+    pub help: &'static str,
+    pub(super) get: fn(&Config) -> String,
+    pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+impl Setting {
+    /// `SLUICE_SECTION_KEY`.
+    pub fn variable(&self) -> String {
+        format!("SLUICE_{}", self.key.replace('.', "_").to_uppercase())
+    }
+}
+
+const PRESETS: [&str; 7] = ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"];
+
+/// Every setting, in the order of the example file.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "rtmp.listen",
+        help: "Where encoders connect.",
+        get: |c| c.rtmp_listen.to_string(),
+        set: |c, v| read_address(v).map(|v| c.rtmp_listen = v),
+    },
+    Setting {
+        key: "rtmp.max_connections",
+        help: "RTMP connections at once, publishing or not.",
+        get: |c| c.rtmp_max_connections.to_string(),
+        set: |c, v| read_count(v, 1, 1_000_000).map(|v| c.rtmp_max_connections = v),
+    },
+    Setting {
+        key: "rtmp.max_per_address",
+        help: "RTMP connections at once from one address.",
+        get: |c| c.rtmp_max_per_address.to_string(),
+        set: |c, v| read_count(v, 1, 1_000_000).map(|v| c.rtmp_max_per_address = v),
+    },
+    Setting {
+        key: "rtmp.media_timeout",
+        help: "A publisher that sends no picture and no sound for this long is closed.",
+        get: |c| show_span(c.rtmp_media_timeout),
+        set: |c, v| read_span(v, 2, 3600).map(|v| c.rtmp_media_timeout = v),
+    },
+    Setting {
+        key: "http.listen",
+        help: "Where viewers, the API and metrics connect.",
+        get: |c| c.http_listen.to_string(),
+        set: |c, v| read_address(v).map(|v| c.http_listen = v),
+    },
+    Setting {
+        key: "data.dir",
+        help: "Where streams and keys are kept (SQLite). Made if missing.",
+        get: |c| c.data_dir.display().to_string(),
+        set: |c, v| {
+            let some = (!v.trim().is_empty()).then(|| PathBuf::from(v));
+            some.ok_or_else(|| "a folder is expected".to_owned()).map(|v| c.data_dir = v)
+        },
+    },
+    Setting {
+        key: "publish.hold",
+        help: "How long a stream waits for its publisher after the connection is lost. Viewers' playlists go on.",
+        get: |c| show_span(c.hold),
+        set: |c, v| read_span(v, 0, 3600).map(|v| c.hold = v),
+    },
+    Setting {
+        key: "publish.takeover",
+        help: "A second publisher that proves the key replaces the first; false refuses it.",
+        get: |c| c.takeover.to_string(),
+        set: |c, v| read_flag(v).map(|v| c.takeover = v),
+    },
+    Setting {
+        key: "publish.keep_ended",
+        help: "How long the last segments of an ended stream stay to be watched.",
+        get: |c| show_span(c.keep_ended),
+        set: |c, v| read_span(v, 0, 86_400).map(|v| c.keep_ended = v),
+    },
+    Setting {
+        key: "hls.segment",
+        help: "Length of a segment. Viewers are about three of them behind.",
+        get: |c| show_span(c.segment),
+        set: |c, v| read_span(v, 1, 30).map(|v| c.segment = v),
+    },
+    Setting {
+        key: "hls.longest_segment",
+        help: "Sources with keyframes further apart than this are encoded in every rung, their own size included.",
+        get: |c| show_span(c.longest_segment),
+        set: |c, v| read_span(v, 1, 60).map(|v| c.longest_segment = v),
+    },
+    Setting {
+        key: "hls.window",
+        help: "Length of the live playlist. Its segments stay in memory, and for as long again after they leave it.",
+        get: |c| show_span(c.window),
+        set: |c, v| read_span(v, 6, 86_400).map(|v| c.window = v),
+    },
+    Setting {
+        key: "hls.min_segments",
+        help: "The live playlist never holds fewer segments than this.",
+        get: |c| c.min_segments.to_string(),
+        set: |c, v| read_count(v, 3, 10_000).map(|v| c.min_segments = v),
+    },
+    Setting {
+        key: "ladder.mode",
+        help: "\"auto\": copy what plays everywhere, encode the rest and the smaller rungs. \"off\": never encode.",
+        get: |c| if c.ladder { "auto".to_owned() } else { "off".to_owned() },
+        set: |c, v| read_choice(v, &[("auto", true), ("off", false)]).map(|v| c.ladder = v),
+    },
+    Setting {
+        key: "ladder.rungs",
+        help: "The rungs below the source as height:bit rate, such as [\"720:3000k\", \"480:1400k\"].\n\
+               Empty: chosen from the source.",
+        get: |c| {
+            c.rungs
+                .iter()
+                .map(|(height, rate)| format!("{height}:{}k", rate / 1000))
+                .collect::<Vec<_>>()
+                .join(",")
+        },
+        set: |c, v| read_rungs(v).map(|v| c.rungs = v),
+    },
+    Setting {
+        key: "ladder.preset",
+        help: "x264 preset of the encoded rungs: ultrafast, superfast, veryfast, faster, fast, medium or slow.",
+        get: |c| c.preset.clone(),
+        set: |c, v| read_choice(v, &PRESETS.map(|preset| (preset, preset.to_owned()))).map(|v| c.preset = v),
+    },
+    Setting {
+        key: "ladder.worker_memory",
+        help: "Most memory that one stream's encoder process may take.",
+        get: |c| show_size(c.worker_memory),
+        set: |c, v| {
+            let size = parse_size(v)?;
+            if size < 256 << 20 {
+                Err("at least 256MiB is needed".to_owned())
+            } else {
+                c.worker_memory = size;
+                Ok(())
+            }
+        },
+    },
+    Setting {
+        key: "log.filter",
+        help: "What is logged: error, warn, info, debug, trace, or per module as in \"info,rtmp=debug\".",
+        get: |c| c.log_filter.clone(),
+        set: |c, v| match v.parse::<tracing_subscriber::EnvFilter>() {
+            Ok(_) => {
+                c.log_filter = v.to_owned();
+                Ok(())
+            }
+            Err(error) => Err(format!("{v:?} is not a log filter: {error}")),
+        },
+    },
+    Setting {
+        key: "log.format",
+        help: "\"text\" for people, \"json\" for collectors.",
+        get: |c| if c.log_format == LogFormat::Text { "text".to_owned() } else { "json".to_owned() },
+        set: |c, v| {
+            read_choice(v, &[("text", LogFormat::Text), ("json", LogFormat::Json)]).map(|v| c.log_format = v)
+        },
+    },
+    Setting {
+        key: "shutdown.grace",
+        help: "How long a shutdown may take: publishers are told, segments finished, encoders joined.",
+        get: |c| show_span(c.grace),
+        set: |c, v| read_span(v, 1, 600).map(|v| c.grace = v),
+    },
+    Setting {
+        key: "shutdown.streams",
+        help: "\"hold\": a restart within publish.hold continues the playlists. \"end\": playlists end with the process.",
+        get: |c| if c.on_shutdown == OnShutdown::Hold { "hold".to_owned() } else { "end".to_owned() },
+        set: |c, v| {
+            read_choice(v, &[("hold", OnShutdown::Hold), ("end", OnShutdown::End)]).map(|v| c.on_shutdown = v)
+        },
+    },
+];
+
+/// Faults that only two settings together show.
+pub(super) fn cross_check(config: &Config, faults: &mut Vec<Fault>) {
+    let mut fault = |place: &str, what: String| faults.push(Fault { place: place.to_owned(), what });
+    if config.longest_segment < config.segment {
+        let (longest, segment) = (show_span(config.longest_segment), show_span(config.segment));
+        fault("hls.longest_segment", format!("{longest} is shorter than hls.segment, {segment}"));
+    }
+    if config.window < config.longest_segment * 3 {
+        let (window, least) = (show_span(config.window), show_span(config.longest_segment * 3));
+        fault(
+            "hls.window",
+            format!("{window} is shorter than three of hls.longest_segment, {least} (RFC 8216 §6.2.2)"),
+        );
+    }
+}
+
+fn read_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} is not an address: write it like \"0.0.0.0:1935\" or \"[::]:1935\""))
+}
+
+fn read_count(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (least..=most).contains(&count) => Ok(count),
+        _ => Err(format!("{text:?} is not a number from {least} to {most}")),
+    }
+}
+
+fn read_span(text: &str, least_s: u64, most_s: u64) -> Result<Duration, String> {
+    let span = parse_span(text)?;
+    if (Duration::from_secs(least_s)..=Duration::from_secs(most_s)).contains(&span) {
+        Ok(span)
+    } else {
+        Err(format!("{text:?} is outside {least_s}s to {}", show_span(Duration::from_secs(most_s))))
+    }
+}
+
+fn read_flag(text: &str) -> Result<bool, String> {
+    read_choice(text, &[("true", true), ("false", false)])
+}
+
+fn read_choice<T: Clone>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let found = choices.iter().find(|(name, _)| *name == text.trim()).map(|(_, value)| value.clone());
+    found.ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
+        format!("{text:?} is not one of {}", names.join(", "))
+    })
+}
+
+fn read_rungs(text: &str) -> Result<Vec<(u32, u64)>, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let mut rungs = parts
+        .map(|part| {
+            let bad = || format!("{part:?} is not a rung: write it as height:bit rate, like \"720:3000k\"");
+            let (height, rate) = part.split_once(':').ok_or_else(bad)?;
+            let height: u32 = height.trim_end_matches('p').parse().map_err(|_| bad())?;
+            if !(96..=4320).contains(&height) || height % 2 == 1 {
+                return Err(format!("{part:?}: the height must be even and from 96 to 4320"));
+            }
+            Ok((height, parse_rate(rate)?))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    rungs.sort_by_key(|(height, _)| std::cmp::Reverse(*height));
+    if rungs.len() > 8 || rungs.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        return Err("at most 8 rungs, each height once".to_owned());
+    }
+    Ok(rungs)
+}

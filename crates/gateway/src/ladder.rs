@@ -1,0 +1,7 @@
+//! `sluice ladder`: shows which ladder a file would get, and why.
+use crate::cli::LadderFlags;
+use std::process::ExitCode;
+/// Runs the command.
+pub fn run(_flags: &LadderFlags) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("looking at files is not built in yet")
+}

@@ -1,0 +1,215 @@
+//! `sluice serve`: binds the ports, wires ingest, streams and origin together, and takes them down again in order.
+//!
+//! Shutdown: not ready any more → publishers told and streams finished (held or ended) → players drained → done, all
+//! within `shutdown.grace`.
+
+use std::{io::IsTerminal, net::SocketAddr, process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use ingest::Listener;
+use media::StreamName;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+use transcode::{
+    Isolation,
+    ladder::{Mode, Preset, RungWish, Wishes},
+};
+
+use crate::{
+    cli::ServeFlags,
+    config::{Config, LogFormat},
+    desk,
+    store::Store,
+    stream,
+};
+
+/// The stream that the first start makes.
+const FIRST_STREAM: &str = "studio";
+/// Publishers waiting for the desk at once; it answers in less than a millisecond.
+const REQUESTS: usize = 64;
+
+/// Runs the gateway until it is told to stop.
+///
+/// # Errors
+/// When the configuration is wrong, a port is taken or the data directory cannot be used.
+pub fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
+    let config = flags.load()?;
+    init_logging(&config);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;
+    runtime.block_on(serve(config, flags))
+}
+
+fn init_logging(config: &Config) {
+    let filter = EnvFilter::new(&config.log_filter);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+/// What the operator wants of ladders, from the configuration.
+pub fn wishes(config: &Config) -> anyhow::Result<Wishes> {
+    let rate = |bps: u64| u32::try_from(bps).unwrap_or(u32::MAX);
+    Ok(Wishes {
+        mode: if config.ladder { Mode::Auto } else { Mode::Off },
+        rungs: config
+            .rungs
+            .iter()
+            .map(|(height, bps)| RungWish { height: *height, bitrate_bps: Some(rate(*bps)) })
+            .collect(),
+        segment: config.segment.into(),
+        longest_segment: config.longest_segment.into(),
+        preset: config.preset.parse::<Preset>()?,
+        ..Wishes::default()
+    })
+}
+
+async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
+    let metrics = PrometheusBuilder::new().install_recorder().context("metrics cannot be set up")?;
+    let store = Store::open(&config.data_dir)?;
+    let rtmp = Listener::bind(config.rtmp_listen)
+        .await
+        .with_context(|| port_hint("rtmp.listen", "--rtmp-listen", config.rtmp_listen))?;
+    let http = TcpListener::bind(config.http_listen)
+        .await
+        .with_context(|| port_hint("http.listen", "--http-listen", config.http_listen))?;
+    let http_address = http.local_addr().context("the HTTP port has no address")?;
+    let rtmp_address = rtmp.address();
+
+    let library = origin::Library::new();
+    let readiness = origin::Readiness::default();
+    let settings = origin::Settings {
+        rtmp_port: Some(rtmp_address.port()),
+        readiness: readiness.clone(),
+        ..origin::Settings::default()
+    };
+    let router = origin::router(library.clone(), settings, Some(metrics.clone()));
+    let shared = stream::Shared {
+        settings: Arc::new(stream::Settings {
+            hold: config.hold,
+            keep_ended: config.keep_ended,
+            window: config.window,
+            min_segments: config.min_segments,
+            wishes: wishes(&config)?,
+            isolation: Isolation::Process {
+                exe: std::env::current_exe().context("this program's own path is unknown")?,
+            },
+            worker_memory: config.worker_memory,
+        }),
+        store: store.clone(),
+        library,
+        tasks: TaskTracker::new(),
+    };
+
+    let (stop_ingest, stop_desk, stop_http) =
+        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let (requests, inbox) = mpsc::channel(REQUESTS);
+    let mut session = rtmp::Settings::default();
+    session.timeouts.media_idle = config.rtmp_media_timeout;
+    let ingest_settings = ingest::Settings {
+        session,
+        max_connections: config.rtmp_max_connections,
+        max_per_address: config.rtmp_max_per_address,
+        ..ingest::Settings::default()
+    };
+    let ingest = tokio::spawn(rtmp.run(ingest_settings, requests, stop_ingest.clone()));
+    let desk = tokio::spawn(desk::run(
+        shared.clone(),
+        config.takeover,
+        config.on_shutdown,
+        inbox,
+        stop_desk.clone(),
+    ));
+    let origin = tokio::spawn(origin::serve(http, router, origin::Limits::default(), stop_http.clone()));
+    let upkeep = tokio::spawn(async move {
+        let mut every = tokio::time::interval(std::time::Duration::from_secs(5));
+        loop {
+            every.tick().await;
+            metrics.run_upkeep();
+        }
+    });
+
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
+    let first_key = first_key(&store)?;
+    readiness.set(origin::State::Ready);
+    welcome(rtmp_address, http_address, first_key.as_deref());
+    if let Some(path) = &flags.ready_file {
+        let ready = serde_json::json!({ "rtmp": rtmp_address.to_string(), "http": http_address.to_string() });
+        std::fs::write(path, ready.to_string())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+
+    tokio::select! {
+        _ = terminate.recv() => info!("told to stop"),
+        _ = interrupt.recv() => info!("interrupted; once more ends at once"),
+    }
+    readiness.set(origin::State::Draining);
+    let orderly = async {
+        stop_desk.cancel();
+        let _ = desk.await;
+        shared.tasks.close();
+        shared.tasks.wait().await;
+        stop_ingest.cancel();
+        let _ = ingest.await;
+        stop_http.cancel();
+        let _ = origin.await;
+    };
+    tokio::select! {
+        () = orderly => info!("stopped"),
+        () = tokio::time::sleep(config.grace) => warn!(grace = ?config.grace, "not everything stopped in time"),
+        _ = interrupt.recv() => warn!("stopped at once"),
+    }
+    upkeep.abort();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn port_hint(setting: &str, flag: &str, address: SocketAddr) -> String {
+    format!("cannot use {address}; another address is set by {setting} in the configuration, or {flag}")
+}
+
+/// Makes the first stream and its key, if there is none at all.
+fn first_key(store: &Store) -> anyhow::Result<Option<String>> {
+    if !store.keys()?.is_empty() {
+        return Ok(None);
+    }
+    let name: StreamName = FIRST_STREAM.parse()?;
+    Ok(Some(store.add_key(&name)?))
+}
+
+/// Tells the person at the terminal what to type where. On standard output, apart from the log.
+fn welcome(rtmp: SocketAddr, http: SocketAddr, first_key: Option<&str>) {
+    let host = |address: SocketAddr| {
+        if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() }
+    };
+    let port = if rtmp.port() == 1935 { String::new() } else { format!(":{}", rtmp.port()) };
+    println!();
+    println!("  Sluice is running.");
+    println!();
+    println!("  Watch           http://{}:{}/", host(http), http.port());
+    println!("  In OBS          Settings > Stream > Service: Custom…");
+    println!("    Server        rtmp://{}{port}/live", host(rtmp));
+    match first_key {
+        Some(key) => {
+            println!("    Stream Key    {key}");
+            println!();
+            println!(
+                "  The key opens the stream \"{FIRST_STREAM}\". Keep it: only its hash is stored, and it is not shown again."
+            );
+            println!("  Player: http://{}:{}/watch/{FIRST_STREAM}", host(http), http.port());
+        }
+        None => {
+            println!("    Stream Key    the one shown at the first start, or a new one: sluice keys add NAME")
+        }
+    }
+    println!();
+}

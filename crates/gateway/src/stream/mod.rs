@@ -1,0 +1,158 @@
+//! One live stream: whoever publishes it, its encoder, its playlists. Each runs in a task of its own, and ends when
+//! its publisher says so, stays away for longer than the hold time, or the process stops.
+//!
+//! ```text
+//!             ┌──────────── publisher lost ───────────┐   hold time over, or a clean stop
+//!             ▼                                       │  ┌──────────▶ ended ──▶ (task ends after keep_ended)
+//!  probing ──▶ running ──▶ draining (encoder flushed) ┴──┤
+//!     ▲           │ configuration changed ▲              └──▶ held (gap segments keep the lists moving)
+//!     └───────────┴───────────────────────┘                     │
+//!     ▲                    publisher came (back)                │
+//!     └─────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Queues: publisher → task is bounded by [`LANE`]; when full, TCP slows the encoder. Task → ladder is what the packager
+//! keeps, bounded in bytes and span; when the ladder cannot keep up its segments become gaps ([`packager`]).
+
+mod encoder;
+mod intake;
+mod packager;
+mod report;
+mod saved;
+mod task;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use ingest::FromPublisher;
+use media::StreamName;
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::TaskTracker;
+use transcode::{Isolation, ladder::Wishes};
+
+use crate::{config::OnShutdown, store::Store};
+
+/// Items between a publisher's connection and its stream: about six seconds of 1080p60 with sound.
+pub const LANE: usize = 1024;
+/// Commands wait for a stream that is busy with one; more are refused.
+const COMMANDS: usize = 8;
+
+/// What every stream of the process shares.
+#[derive(Clone)]
+pub struct Shared {
+    /// Settings of streams.
+    pub settings: Arc<Settings>,
+    /// Where playlists' positions are remembered.
+    pub store: Store,
+    /// Where viewers find streams.
+    pub library: origin::Library,
+    /// Owns the streams' tasks.
+    pub tasks: TaskTracker,
+}
+
+/// How streams behave.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// See `publish.hold`.
+    pub hold: Duration,
+    /// See `publish.keep_ended`.
+    pub keep_ended: Duration,
+    /// See `hls.window`.
+    pub window: Duration,
+    /// See `hls.min_segments`.
+    pub min_segments: usize,
+    /// What the operator wants of ladders.
+    pub wishes: Wishes,
+    /// Where encoders run.
+    pub isolation: Isolation,
+    /// Most memory of an encoder process, in bytes.
+    pub worker_memory: u64,
+}
+
+/// A publisher that was let in.
+pub struct Publisher {
+    /// Where it connects from.
+    pub peer: SocketAddr,
+    /// What it calls itself.
+    pub encoder: Option<String>,
+    /// What it sends.
+    pub packets: mpsc::Receiver<FromPublisher>,
+    /// Set to a sentence to see it off.
+    pub farewell: watch::Sender<Option<String>>,
+}
+
+/// What a stream is told from outside.
+pub(crate) enum Command {
+    /// Someone publishes; whoever did before is seen off.
+    Publish(Publisher),
+    /// The process stops.
+    Stop(OnShutdown),
+}
+
+/// A stream's task, seen from outside.
+#[derive(Clone)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    publishing: watch::Receiver<bool>,
+}
+
+impl Handle {
+    /// Whether someone publishes it now.
+    pub fn is_published(&self) -> bool {
+        *self.publishing.borrow()
+    }
+
+    /// Hands a publisher over; gives it back when the stream has ended meanwhile.
+    pub async fn publish(&self, publisher: Publisher) -> Result<(), Publisher> {
+        self.commands.send(Command::Publish(publisher)).await.map_err(|refused| match refused.0 {
+            Command::Publish(publisher) => publisher,
+            Command::Stop(_) => unreachable!("a publisher was sent"),
+        })
+    }
+
+    /// Tells it that the process stops.
+    pub async fn stop(&self, how: OnShutdown) {
+        // A stream that has ended needs no telling.
+        let _ = self.commands.send(Command::Stop(how)).await;
+    }
+}
+
+/// Starts a stream for its first publisher.
+pub fn start(shared: &Shared, name: StreamName, publisher: Publisher) -> Handle {
+    let (commands, inbox) = mpsc::channel(COMMANDS);
+    let (flag, publishing) = watch::channel(true);
+    let live = task::Live::new(shared.clone(), name, flag);
+    shared.tasks.spawn(live.run(inbox, Some(publisher)));
+    Handle { commands, publishing }
+}
+
+/// Takes up the streams that were live when the last process ended, held for their publishers to return. Forgets
+/// those whose hold time is over.
+pub fn resume_all(shared: &Shared) -> Vec<(StreamName, Handle)> {
+    let saved = match shared.store.saved_live() {
+        Ok(saved) => saved,
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "playlists of the last run cannot be read"
+            );
+            return Vec::new();
+        }
+    };
+    let mut resumed = Vec::new();
+    for entry in saved {
+        let (flag, publishing) = watch::channel(false);
+        match task::Live::resume(shared.clone(), &entry, flag) {
+            Some(live) => {
+                let (commands, inbox) = mpsc::channel(COMMANDS);
+                shared.tasks.spawn(live.run(inbox, None));
+                resumed.push((entry.name, Handle { commands, publishing }));
+            }
+            None => {
+                if let Err(error) = shared.store.forget_live(&entry.name) {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "stale playlist not forgotten");
+                }
+            }
+        }
+    }
+    resumed
+}

@@ -1,0 +1,122 @@
+//! What a stream tells about itself: counters, gauges, and the words of the API.
+
+use std::{borrow::Cow, time::SystemTime};
+
+use hls::snapshot::Snapshot;
+use ingest::Stats;
+use media::{MediaSpan, StreamName};
+use origin::{Made, RenditionInfo, StreamInfo};
+use transcode::{
+    ladder::{Plan, Treatment},
+    source::Source,
+};
+
+/// Everything that is repaired, dropped or restarted in one stream. Only ever grows.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counters {
+    /// Breaks in the publisher's timeline that became discontinuities.
+    pub(super) breaks: u64,
+    /// Configuration changes in the middle of a publication.
+    pub(super) reconfigurations: u64,
+    /// Gap segments listed while nobody sent.
+    pub(super) gaps: u64,
+    /// Segments of encoded rungs that were skipped.
+    pub(super) segments_lost: u64,
+    /// Encoder restarts of publications that are over.
+    pub(super) encoder_restarts: u64,
+    /// Counters of the connection that publishes now.
+    now: Stats,
+}
+
+impl Counters {
+    /// Takes a connection's counters.
+    pub(super) fn connection(&mut self, stats: &Stats) {
+        self.now = stats.clone();
+    }
+
+    fn rows(&self, restarts: u64) -> [(&'static str, u64); 11] {
+        let timeline = &self.now.timeline;
+        [
+            ("timeline_breaks", self.breaks),
+            ("reconfigurations", self.reconfigurations),
+            ("gap_segments", self.gaps),
+            ("encoded_segments_lost", self.segments_lost),
+            ("encoder_restarts", self.encoder_restarts + restarts),
+            ("media_dropped", self.now.media_dropped),
+            ("nal_repairs", self.now.nal_repairs),
+            ("timestamps_restamped", timeline.restamped),
+            ("timestamps_rebased", timeline.rebased),
+            ("timestamps_nudged", timeline.nudged),
+            ("audio_reanchored", timeline.audio_reanchored),
+        ]
+    }
+
+    /// Writes the stream's gauges and counters for `/metrics`.
+    pub(super) fn export(&self, name: &StreamName, backlog: MediaSpan, snapshot: &Snapshot, restarts: u64) {
+        let stream = name.to_string();
+        for (row, value) in self.rows(restarts) {
+            metrics::counter!(format!("sluice_stream_{row}_total"), "stream" => stream.clone())
+                .absolute(value);
+        }
+        metrics::counter!("sluice_stream_received_bytes_total", "stream" => stream.clone())
+            .absolute(self.now.bytes_in);
+        metrics::gauge!("sluice_stream_encoder_backlog_seconds", "stream" => stream.clone())
+            .set(backlog.as_secs_f64());
+        for view in snapshot.renditions() {
+            let labels = [("stream", stream.clone()), ("rendition", view.id().to_owned())];
+            metrics::gauge!("sluice_rendition_bytes_held", &labels).set(view.bytes_held() as f64);
+            metrics::gauge!("sluice_rendition_peak_bps", &labels).set(view.measured_peak_bps() as f64);
+            metrics::gauge!("sluice_rendition_average_bps", &labels).set(view.measured_average_bps() as f64);
+        }
+    }
+
+    /// Takes the stream's gauges back when it is forgotten.
+    pub(super) fn retire(name: &StreamName, snapshot: &Snapshot) {
+        let stream = name.to_string();
+        metrics::gauge!("sluice_stream_encoder_backlog_seconds", "stream" => stream.clone()).set(0.0);
+        for view in snapshot.renditions() {
+            let labels = [("stream", stream.clone()), ("rendition", view.id().to_owned())];
+            metrics::gauge!("sluice_rendition_bytes_held", &labels).set(0.0);
+        }
+    }
+}
+
+/// The ladder in one line of the log: `720p copy, 480p, 360p`.
+pub(super) fn ladder_line(plan: &Plan) -> String {
+    let rung = |rung: &transcode::ladder::Rung| {
+        if rung.is_copy() { format!("{} copy", rung.name) } else { rung.name.clone() }
+    };
+    let rungs: Vec<_> = plan.rungs.iter().map(rung).collect();
+    if rungs.is_empty() { "sound only".to_owned() } else { rungs.join(", ") }
+}
+
+/// The stream in words, for the API and the page.
+pub(super) fn info(
+    since: SystemTime,
+    encoder: Option<String>,
+    source: Option<&Source>,
+    plan: Option<&Plan>,
+    counters: &Counters,
+    restarts: u64,
+) -> StreamInfo {
+    let renditions = plan.map_or_else(Vec::new, |plan| {
+        let row = |rung: &transcode::ladder::Rung| RenditionInfo {
+            id: rung.name.clone(),
+            made: if rung.treatment == Treatment::Copy { Made::Copy } else { Made::Encode },
+            reason: rung.reason.clone(),
+        };
+        plan.rungs.iter().map(row).collect()
+    });
+    StreamInfo {
+        since: Some(since),
+        source: source.map(Source::describe).unwrap_or_default(),
+        encoder,
+        renditions,
+        notes: plan.map_or_else(Vec::new, |plan| plan.notes.clone()),
+        counters: counters
+            .rows(restarts)
+            .into_iter()
+            .map(|(row, value)| (Cow::Borrowed(row), value))
+            .collect(),
+    }
+}
