@@ -1,4 +1,5 @@
-//! Messages in, chunks out. Headers are as short as what went before on the chunk stream allows (RTMP 1.0 §5.3.1.2).
+//! Messages in, chunks out. Headers of media are as short as what went before on the chunk stream allows (RTMP 1.0
+//! §5.3.1.2); those of commands and control messages, which are few, are always whole: every client reads that.
 
 use bytes::{BufMut, BytesMut};
 
@@ -75,7 +76,8 @@ impl Writer {
     /// Writes the header that opens a message; gives the extended timestamp that its further chunks repeat.
     fn header(&mut self, out: &mut BytesMut, head: Head, length: u32) -> Option<u32> {
         let before = self.last.iter().position(|last| last.csid == head.csid);
-        let delta = before.map(|at| &self.last[at]).and_then(|last| {
+        let shortens = matches!(head.kind, kind::AUDIO | kind::VIDEO);
+        let delta = before.map(|at| &self.last[at]).filter(|_| shortens).and_then(|last| {
             let delta = head.timestamp.wrapping_sub(last.timestamp);
             // Long steps are told absolutely: receivers disagree on extended deltas.
             (last.stream == head.stream && delta < EXTENDED).then_some(delta)
