@@ -1,0 +1,263 @@
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail as its body does")]
+//! What real encoders send plays, in every rung, by every rule.
+
+use e2e::avsync;
+use e2e::harness::{
+    PATIENCE, Publisher, Stage, alone, clip, ffmpeg, gstreamer, has, judged, s, segments, to_the_end, until,
+};
+use e2e::hlscheck::{Outcome, Watch};
+use std::process::Command;
+
+/// How far the sound of each rendition is from where the source has it, ms: median and largest over all flashes.
+fn av_offset(outcome: &Outcome, source: &std::path::Path) -> f64 {
+    let (reference, _) = avsync::summary(&avsync::offsets(source).unwrap()).expect("flashes in the source");
+    let mut worst: f64 = 0.0;
+    for rendition in &outcome.renditions {
+        for file in &rendition.joined {
+            let offsets: Vec<f64> = avsync::offsets(file).unwrap().iter().map(|o| o - reference).collect();
+            let Some((median, max)) = avsync::summary(&offsets) else { continue };
+            eprintln!("  A/V offset of {}: median {median:.1} ms, largest {max:.1} ms", rendition.name);
+            worst = worst.max(max);
+        }
+    }
+    worst
+}
+
+#[test]
+fn ffmpeg_is_copied_into_a_ladder_without_loss() {
+    let _alone = alone();
+    let stage = Stage::new(&[]);
+    let clip = clip("640x360", 30, 24, 60, &[]);
+    let mut encoder = Publisher::copy(&stage.home, &clip.path, 1, &stage.url());
+    let watch = stage.watch();
+    let outcome = to_the_end(watch, s(50));
+    assert!(encoder.wait(s(5)).success(), "{}", encoder.log());
+    outcome.assert_clean();
+    assert!(outcome.renditions.len() >= 2, "a ladder: {outcome}");
+    for rendition in &outcome.renditions {
+        assert!(
+            rendition.frames.abs_diff(clip.frames) <= 1,
+            "{}: {} pictures of {}",
+            rendition.name,
+            rendition.frames,
+            clip.frames
+        );
+        assert_eq!((rendition.gaps, rendition.discontinuities), (0, 0), "{outcome}");
+    }
+    let worst = av_offset(&outcome, &clip.path);
+    assert!(worst < 40.0, "sound is {worst:.1} ms off");
+    let info = stage.gateway.stream("studio");
+    eprintln!("the API on it: {info:?}");
+}
+
+#[test]
+fn b_frames_and_an_open_hand_on_the_keyframe_interval_play() {
+    let _alone = alone();
+    let stage = Stage::new(&[]);
+    // Keyframes every 1.5 s, three B-frames, 44.1 kHz: nothing falls on a round number.
+    let clip = clip("640x360", 30, 21, 45, &["-preset", "veryfast", "-bf", "3", "-ar", "44100"]);
+    let _encoder = Publisher::copy(&stage.home, &clip.path, 1, &stage.url());
+    let outcome = to_the_end(stage.watch(), s(50));
+    outcome.assert_clean();
+    for rendition in &outcome.renditions {
+        assert!(
+            rendition.frames.abs_diff(clip.frames) <= 1,
+            "{}: {} pictures",
+            rendition.name,
+            rendition.frames
+        );
+    }
+    let worst = av_offset(&outcome, &clip.path);
+    assert!(worst < 40.0, "sound is {worst:.1} ms off");
+}
+
+fn gstreamer_plays(sink: &str) {
+    if !has("gst-launch-1.0") {
+        return;
+    }
+    let _alone = alone();
+    let stage = Stage::new(&[]);
+    let pipeline = format!(
+        "videotestsrc is-live=true pattern=smpte num-buffers=450 ! video/x-raw,width=640,height=360,framerate=30/1,format=I420 \
+         ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=60 bitrate=600 \
+         ! flvmux streamable=true name=m ! {sink} \
+         audiotestsrc is-live=true num-buffers=700 samplesperbuffer=1024 ! audio/x-raw,rate=48000,channels=2 ! voaacenc bitrate=96000 ! m."
+    );
+    let mut encoder = gstreamer(&stage.home, &pipeline.replace("URL", &stage.url()));
+    let watch = stage.watch();
+    segments(&watch, 5, PATIENCE);
+    wait_stop(&mut encoder);
+    let outcome = to_the_end(watch, s(50));
+    outcome.assert_clean();
+}
+
+fn wait_stop(encoder: &mut Publisher) {
+    encoder.wait(s(40));
+}
+
+#[test]
+fn gstreamers_rtmp2sink_plays() {
+    gstreamer_plays("rtmp2sink location=URL");
+}
+
+#[test]
+fn gstreamers_rtmpsink_plays() {
+    // librtmp takes options behind the URL, divided by spaces: none here.
+    gstreamer_plays("rtmpsink location=URL");
+}
+
+#[test]
+fn ffmpeg_plays_the_live_url() {
+    let _alone = alone();
+    let stage = Stage::new(&[]);
+    let clip = clip("640x360", 30, 24, 60, &[]);
+    let _encoder = Publisher::copy(&stage.home, &clip.path, 0, &stage.url());
+    stage.gateway.wait_live("studio", PATIENCE);
+    let output = Command::new("ffmpeg")
+        .args(["-v", "warning", "-nostdin", "-xerror", "-i", &stage.gateway.live_url("studio")])
+        .args(["-map", "0:v:0", "-map", "0:a:0", "-t", "12", "-f", "null", "-progress", "-", "-"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.trim().is_empty(), "the player said:\n{said}");
+    let progress = String::from_utf8_lossy(&output.stdout).into_owned();
+    let frames = progress.lines().filter_map(|l| l.strip_prefix("frame=")).next_back().unwrap_or("0");
+    let frames: u64 = frames.trim().parse().unwrap();
+    assert!((350..=362).contains(&frames), "{frames} pictures in 12 s of 30 fps");
+}
+
+/// Publishes the clip once, watches to the end, and asks for clean lists with as many pictures.
+fn plays(size: &str, rate: u32, gop: u32, more: &[&str], settings: &[(&str, &str)]) -> (Stage, Outcome) {
+    let stage = Stage::new(settings);
+    let clip = clip(size, rate, 21, gop, more);
+    let mut encoder = Publisher::copy(&stage.home, &clip.path, 1, &stage.url());
+    let watch = stage.watch();
+    until(&watch, "a segment", PATIENCE, |p| p.all(|r| r.segments > 0));
+    let story = stage.gateway.stream("studio");
+    eprintln!("the API on it: {}", story.unwrap_or_default());
+    let outcome = to_the_end(watch, s(60));
+    assert!(encoder.wait(s(5)).success(), "{}", encoder.log());
+    outcome.assert_clean();
+    (stage, outcome)
+}
+
+#[test]
+fn without_audio_it_plays() {
+    let _alone = alone();
+    let (_stage, outcome) = plays("640x360", 30, 60, &["-an"], &[]);
+    for rendition in &outcome.renditions {
+        assert!(rendition.facts.values().all(|f| f.audio.is_none()), "{outcome}");
+        assert!(rendition.frames.abs_diff(630) <= 1, "{outcome}");
+    }
+}
+
+#[test]
+fn without_video_it_plays() {
+    let _alone = alone();
+    let (_stage, outcome) = plays("640x360", 30, 60, &["-vn"], &[]);
+    assert_eq!(outcome.renditions.len(), 1, "{outcome}");
+    let sound = &outcome.renditions[0];
+    assert!(sound.facts.values().all(|f| f.video.is_none()) && sound.resolution.is_none(), "{outcome}");
+    assert!((sound.seconds - 21.0).abs() < 0.2, "{outcome}");
+}
+
+#[test]
+fn a_ten_second_gop_is_encoded_in_its_own_size_too() {
+    let _alone = alone();
+    let (stage, outcome) = plays("640x360", 30, 300, &[], &[]);
+    for rendition in &outcome.renditions {
+        assert!(rendition.frames.abs_diff(630) <= 1, "{outcome}");
+        let longest = rendition.entries.values().map(|e| e.micros).max().unwrap();
+        assert!(longest <= 2_100_000, "segments of 2 s, not {longest} µs");
+        assert!(rendition.facts.values().all(|f| f.video.as_ref().is_some_and(|v| v.idrs >= 1)), "{outcome}");
+    }
+    assert!(outcome.rendition("360p").is_some(), "the source's own size is there: {outcome}");
+    let log = stage.gateway.log();
+    assert!(log.contains("eyframe"), "the log says why the source is not copied:\n{log}");
+}
+
+#[test]
+fn four_four_four_is_made_playable() {
+    let _alone = alone();
+    let more = ["-pix_fmt", "yuv444p", "-profile:v", "high444"];
+    let (_stage, outcome) = plays("640x360", 30, 60, &more, &[]);
+    for rendition in &outcome.renditions {
+        assert!(rendition.frames.abs_diff(630) <= 1, "{outcome}");
+        for facts in rendition.facts.values() {
+            let codec = facts.video.as_ref().and_then(|v| v.codec.clone()).unwrap();
+            assert!(!codec.starts_with("avc1.f4"), "{codec} plays in no browser");
+        }
+    }
+}
+
+#[test]
+fn fifty_frames_a_second_in_portrait_play() {
+    let _alone = alone();
+    let (_stage, outcome) = plays("404x720", 50, 100, &[], &[]);
+    let top = &outcome.renditions[0];
+    assert_eq!(top.resolution, Some((404, 720)), "{outcome}");
+    assert!(top.frames.abs_diff(21 * 50) <= 1, "{outcome}");
+    for rendition in &outcome.renditions {
+        let (w, h) = rendition.resolution.unwrap();
+        assert!(w < h, "portrait stays portrait: {outcome}");
+    }
+}
+
+#[test]
+fn an_unknown_video_codec_is_refused_or_left_out_in_words() {
+    let _alone = alone();
+    let stage = Stage::new(&[]);
+    let source = [
+        "-re",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=320x180:r=30",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=r=44100",
+        "-t",
+        "12",
+    ];
+    let url = stage.url();
+    let codec = ["-c:v", "flv1", "-b:v", "300k", "-c:a", "aac", "-f", "flv", &url];
+    let mut encoder = ffmpeg(&stage.home, source.iter().chain(&codec));
+    let status = encoder.wait(s(30));
+    let (log, said) = (stage.gateway.log(), encoder.log());
+    let words = ["Sorenson", "FLV1", "H.263", "codec"];
+    assert!(
+        words.iter().any(|w| log.contains(w)),
+        "the log names the codec:\n{log}\n--- encoder ({status}):\n{said}"
+    );
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+#[test]
+fn mp3_audio_leaves_the_picture_playing() {
+    let _alone = alone();
+    let stage = Stage::new(&[]);
+    let clip = clip("640x360", 30, 21, 60, &["-c:a", "libmp3lame", "-ar", "44100"]);
+    let _encoder = Publisher::copy(&stage.home, &clip.path, 1, &stage.url());
+    let outcome = to_the_end(stage.watch(), s(60));
+    outcome.assert_clean();
+    assert!(outcome.renditions[0].frames.abs_diff(630) <= 1, "{outcome}");
+    let log = stage.gateway.log();
+    assert!(log.to_lowercase().contains("mp3"), "the log names MP3:\n{log}");
+}
+
+#[test]
+fn two_streams_at_once_are_both_right() {
+    let _alone = alone();
+    let stage = Stage::new(&[]);
+    let other = stage.home.key("other");
+    let (a, b) = (clip("640x360", 30, 24, 60, &[]), clip("426x240", 25, 24, 50, &[]));
+    let _first = Publisher::copy(&stage.home, &a.path, 1, &stage.url());
+    let _second = Publisher::copy(&stage.home, &b.path, 1, &stage.gateway.publish_url(&other));
+    let (watch, second) = (stage.watch(), Watch::start(stage.options("other")));
+    let outcome = to_the_end(watch, s(60));
+    to_the_end(second, s(30)).assert_clean();
+    outcome.assert_clean();
+    let _ = judged;
+}
