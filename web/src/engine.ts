@@ -30,6 +30,8 @@ const WELL_AGAIN_MS = 60_000;
 const CATCH_UP_RATE = 1.05;
 /** Most streams of a first visit play at once in a middling quality instead of the lowest. */
 const FIRST_GUESS_BPS = 3_000_000;
+/** Of the distance to the live edge: what is buffered before playback begins. */
+const CUSHION = 0.6;
 /** The shortest time between two jumps out of a standstill. */
 const JUMP_PAUSE_MS = 5000;
 
@@ -123,6 +125,21 @@ export class Engine {
     }
   }
 
+  /**
+   * Waits, not for long, until enough is buffered to play without an early stall. Nobody notices in a stream that has been
+   * running; the first seconds of a new one are a list of a single segment, which would run dry before the next is there.
+   */
+  async cushion(): Promise<void> {
+    const url = this.#url;
+    const enough = CUSHION * this.#distance;
+    const patience = performance.now() + enough * 1000;
+    const ready = () => {
+      const over = this.hls?.latestLevelDetails?.live === false;
+      return over || this.buffered() >= enough || performance.now() >= patience;
+    };
+    while (this.hls && this.#url === url && !ready()) await new Promise((done) => window.setTimeout(done, 50));
+  }
+
   goLive(): void {
     const live = this.#livePosition();
     if (live !== null) this.video.currentTime = live;
@@ -185,7 +202,8 @@ export class Engine {
   /** Looks whether playback moves; call it a few times a second. */
   tick(now: number): void {
     const video = this.video;
-    const still = this.#begun && !video.paused && !video.ended && !video.seeking && video.currentTime === this.#position;
+    // A seek into what is not there yet stands still, too.
+    const still = this.#begun && !video.paused && !video.ended && video.currentTime === this.#position;
     if (!still) {
       this.#position = video.currentTime;
       this.#movedAt = now;
@@ -204,7 +222,9 @@ export class Engine {
     if (now - this.#jumpedAt < JUMP_PAUSE_MS) return;
     const buffered: [number, number][] = [];
     for (let i = 0; i < video.buffered.length; i += 1) buffered.push([video.buffered.start(i), video.buffered.end(i)]);
-    const to = wayOut({ currentTime: video.currentTime, buffered, livePosition: this.#livePosition(), stalledMs });
+    const live = this.#livePosition();
+    const livePosition = live !== null && this.#isGap(live) ? null : live;
+    const to = wayOut({ currentTime: video.currentTime, buffered, livePosition, stalledMs });
     if (to !== null) {
       this.#jumpedAt = now;
       video.currentTime = to;
@@ -216,6 +236,11 @@ export class Engine {
     const { seekable, duration } = this.video;
     if (seekable.length === 0 || Number.isFinite(duration)) return null;
     return Math.max(seekable.start(0), seekable.end(seekable.length - 1) - this.#distance);
+  }
+
+  #isGap(time: number): boolean {
+    const fragments = this.hls?.latestLevelDetails?.fragments ?? [];
+    return fragments.some((fragment) => fragment.gap && fragment.start <= time && time < fragment.end);
   }
 
   #build(): void {

@@ -10,10 +10,10 @@ import * as icons from "./icons";
 const REFRESH_MS = 4000;
 
 const WORDS: Record<StreamState, { badge: string; text: string }> = {
-  live: { badge: "live", text: "Live" },
-  starting: { badge: "starting", text: "Starting" },
-  held: { badge: "reconnecting", text: "Reconnecting" },
-  ended: { badge: "ended", text: "Ended" },
+  live: { badge: "live", text: "LIVE" },
+  starting: { badge: "starting", text: "STARTING" },
+  held: { badge: "reconnecting", text: "RECONNECTING" },
+  ended: { badge: "ended", text: "ENDED" },
 };
 const ORDER: StreamState[] = ["live", "held", "starting", "ended"];
 

@@ -10,25 +10,13 @@ import { Engine, type Quality } from "./engine";
 import { bitRate, latency as latencyWords } from "./format";
 import * as icons from "./icons";
 import { liveDistance } from "./recovery";
-import { pollDelayMs, view, type Badge, type View, type Word } from "./state";
+import { pollDelayMs, view, type View, type Word } from "./state";
 
 const TICK_MS = 250;
 /** The least time between two redraws for the sake of the clock alone. */
 const REDRAW_MS = 500;
 const HIDE_CONTROLS_MS = 3000;
 const VOLUME_KEY = "sluice-volume";
-
-const BADGE_WORDS: Record<Badge, string> = {
-  LIVE: "Live",
-  BEHIND: "Behind live",
-  STARTING: "Starting",
-  RECONNECTING: "Reconnecting",
-  ENDED: "Ended",
-  REPLAY: "Replay",
-  OFFLINE: "Offline",
-  ERROR: "Error",
-  CONNECTING: "Connecting",
-};
 
 interface FullscreenVideo extends HTMLVideoElement {
   webkitEnterFullscreen?(): void;
@@ -114,6 +102,7 @@ export class SluicePlayer extends LitElement {
     const engine = new Engine(video, () => this.#look());
     this.#engine = engine;
     video.addEventListener("sluice-ready", () => void this.#begin());
+    video.addEventListener("ended", () => this.#poll());
     video.addEventListener("volumechange", () => {
       if (!video.muted) this.#silenced = false;
       if (!this.#silenced) remember({ volume: video.volume, muted: video.muted });
@@ -173,7 +162,7 @@ export class SluicePlayer extends LitElement {
           : nothing}
 
         <div class="top">
-          <span class="badge ${badge.toLowerCase()}" data-testid="state" data-state=${badge}>${BADGE_WORDS[badge]}</span>
+          <span class="badge ${badge.toLowerCase()}" data-testid="state" data-state=${badge}>${badge === "BEHIND" ? "BEHIND LIVE" : badge}</span>
           ${canGoLive
             ? html`<button class="golive" data-testid="go-live" @click=${() => this.#engine?.goLive()}>Go live</button>`
             : nothing}
@@ -263,7 +252,7 @@ export class SluicePlayer extends LitElement {
     void this.#ask().finally(() => {
       this.#polling = false;
       if (!this.isConnected) return;
-      const delay = pollDelayMs(this.#word, this.#engine?.sample().starved ?? false);
+      const delay = pollDelayMs(this.#word, this.#engine?.sample() ?? { starved: false, finished: false });
       this.#pollTimer = window.setTimeout(() => this.#poll(), document.hidden ? Math.max(delay, 5000) : delay);
     });
   }
@@ -303,6 +292,9 @@ export class SluicePlayer extends LitElement {
   }
 
   async #begin(): Promise<void> {
+    const session = this.#session;
+    await this.#engine?.cushion();
+    if (session !== this.#session || !this.isConnected) return;
     const outcome = (await this.#engine?.play()) ?? "playing";
     this.#needsTap = outcome === "blocked";
     this.#silenced ||= outcome === "muted";

@@ -74,6 +74,8 @@ export function view(word: Word, playing: Playing): View {
       if (hasMore) return live(playing);
       return still("ERROR", overlay("The server cannot be reached", "Check the network. Trying again…"));
     case "live":
+      // The list's end is here before the server's word of it.
+      if (playing.finished) return still("ENDED", null);
       if (playing.failure) return still("ERROR", overlay("The stream cannot be played", playing.failure, false, "retry"));
       return live(playing);
   }
@@ -91,10 +93,10 @@ function live(playing: Playing): View {
 }
 
 /** How long to wait before asking the server about the stream again. */
-export function pollDelayMs(word: Word, starved: boolean): number {
+export function pollDelayMs(word: Word, { starved, finished }: Pick<Playing, "starved" | "finished">): number {
   switch (word) {
     case "live":
-      return starved ? 2000 : 10_000;
+      return starved || finished ? 2000 : 10_000;
     case "starting":
     case "held":
       return 1500;

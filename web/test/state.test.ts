@@ -28,6 +28,7 @@ describe("what the player shows", () => {
     ["live, starved", "live", { ...running, starved: true }, "LIVE", "", true],
     ["live, far behind", "live", { ...running, behind: 20 }, "BEHIND", null, false],
     ["live, paused", "live", { ...running, paused: true }, "BEHIND", null, false],
+    ["live, but its list has ended", "live", { ...running, finished: true, paused: true }, "ENDED", null, false],
     ["live, failed", "live", { ...running, failure: "Words." }, "ERROR", "The stream cannot be played", false],
     ["held, the buffer plays on", "held", running, "RECONNECTING", null, false],
     ["held, the buffer is empty", "held", { ...running, starved: true }, "RECONNECTING", "The streamer lost the connection", true],
@@ -55,6 +56,7 @@ it("only what is late can go live", () => {
 });
 
 it("what is about to change is asked for often", () => {
-  expect(pollDelayMs("starting", false)).toBeLessThan(pollDelayMs("offline", false));
-  expect(pollDelayMs("live", true)).toBeLessThan(pollDelayMs("live", false));
+  expect(pollDelayMs("starting", nothing)).toBeLessThan(pollDelayMs("offline", nothing));
+  expect(pollDelayMs("live", { ...running, starved: true })).toBeLessThan(pollDelayMs("live", running));
+  expect(pollDelayMs("live", { ...running, finished: true })).toBeLessThan(pollDelayMs("live", running));
 });
