@@ -20,7 +20,7 @@ pub(crate) use log::quiet;
 pub(crate) use picture::{Picture, Pool};
 pub(crate) use scaler::{Rect, Scaler};
 pub(crate) use sound::{AudioDecoder, AudioEncoder, Samples, Stereo};
-pub(crate) use video::{Coded, Colour, EncoderSettings, VideoDecoder, VideoEncoder};
+pub(crate) use video::{Colour, EncoderSettings, VideoDecoder, VideoEncoder};
 
 /// What a codec answers when asked for output.
 #[derive(Debug)]

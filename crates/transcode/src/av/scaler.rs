@@ -132,3 +132,52 @@ impl Drop for Scaler {
         self.free();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn white(width: u32, height: u32) -> Picture {
+        let mut picture = Picture::black(width, height).unwrap();
+        picture.plane_mut(0).fill(235);
+        picture
+    }
+
+    fn luma(picture: &Picture, x: usize, y: usize) -> u8 {
+        picture.frame().data(0)[y * picture.stride(0) + x]
+    }
+
+    #[test]
+    fn only_the_rectangle_is_written() {
+        let mut to = Picture::black(320, 240).unwrap();
+        let rect = Rect { x: 40, y: 60, width: 200, height: 100 };
+        Scaler::new(rect).run(&white(640, 320), &mut to).unwrap();
+        for (x, y, inside) in
+            [(40, 60, true), (239, 159, true), (39, 60, false), (40, 59, false), (240, 159, false), (239, 160, false)]
+        {
+            assert_eq!(luma(&to, x, y) > 200, inside, "{x},{y}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let mut to = Picture::black(320, 240).unwrap();
+        let rect = Rect { x: 160, y: 0, width: 200, height: 100 };
+        assert!(Scaler::new(rect).run(&white(64, 64), &mut to).is_err());
+        let shared = to.share().unwrap();
+        let whole = Rect { x: 0, y: 0, width: 320, height: 240 };
+        assert!(Scaler::new(whole).run(&white(64, 64), &mut to).is_err(), "shared with someone");
+        drop(shared);
+        Scaler::new(whole).run(&white(64, 64), &mut to).unwrap();
+    }
+
+    #[test]
+    fn a_scaler_follows_its_input() {
+        let mut to = Picture::black(160, 120).unwrap();
+        let mut scaler = Scaler::new(Rect { x: 0, y: 0, width: 160, height: 120 });
+        for size in [(640, 480), (320, 240), (2, 2), (160, 120)] {
+            scaler.run(&white(size.0, size.1), &mut to).unwrap();
+            assert!(luma(&to, 80, 60) > 200, "{size:?}");
+        }
+    }
+}

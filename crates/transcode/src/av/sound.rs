@@ -61,11 +61,6 @@ impl AudioDecoder {
         self.decoder.send_packet(&packet).map_err(CodecError::at("avcodec_send_packet", DECODER))
     }
 
-    /// Says that nothing more comes.
-    pub(crate) fn finish(&mut self) -> Result<(), CodecError> {
-        self.decoder.send_eof().map_err(CodecError::at("avcodec_send_packet", DECODER))
-    }
-
     pub(crate) fn receive(&mut self) -> Result<Received<Samples>, CodecError> {
         let mut frame = frame::Audio::empty();
         let result = self.decoder.receive_frame(&mut frame);

@@ -313,7 +313,7 @@ mod tests {
     fn sei(text: &str) -> Vec<u8> {
         let uuid =
             [0xDC, 0x45, 0xE9, 0xBD, 0xE6, 0xD9, 0x48, 0xB7, 0x96, 0x2C, 0xD8, 0x20, 0xD9, 0x23, 0xEE, 0xEF];
-        let unit = [&[6, 5, (16 + text.len()) as u8], &uuid, text.as_bytes()].concat();
+        let unit = [&[6, 5, (16 + text.len()) as u8][..], &uuid, text.as_bytes()].concat();
         [&(unit.len() as u32).to_be_bytes()[..], &unit].concat()
     }
 
