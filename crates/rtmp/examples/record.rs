@@ -33,7 +33,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 capture.extend_from_slice(&buffer[..count]);
                 session.feed(Instant::now(), &buffer[..count])?;
             }
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+            Err(error)
+                if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
+            {
                 session.tick(Instant::now())?;
             }
             Err(error) => {

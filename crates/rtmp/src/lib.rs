@@ -16,6 +16,8 @@ pub mod amf0;
 pub mod chunk;
 pub mod client;
 pub mod flv;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod handshake;
 pub mod limits;
 mod link;

@@ -1,0 +1,139 @@
+//! Bodies of the fuzz targets, so that they compile and run with the tests. Each takes any bytes; each panics when
+//! something does not hold that always must.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    Event, Session, Settings, Verdict,
+    amf0::{Encoder, decode_all},
+    chunk::{Reader, Writer, csid, writer::Head},
+    flv, handshake,
+    limits::{FIRST_RESERVATION, Limits},
+    message::kind,
+    metadata::Metadata,
+    tracks::{Sink, Tracks},
+};
+
+/// The chunk reader: the first byte is the size of the reads. Any cut gives the same messages; memory stays bounded.
+pub fn chunk(data: &[u8]) {
+    let Some((&step, data)) = data.split_first() else { return };
+    let run = |step: usize| {
+        let (mut reader, mut out) = (Reader::new(Limits::default(), 0), vec![]);
+        for mut piece in data.chunks(step) {
+            loop {
+                match reader.next(&mut piece) {
+                    Ok(Some(message)) => out.push(message),
+                    Ok(None) => break,
+                    Err(error) => return (out, Some(error)),
+                }
+            }
+            let bound = 2 * data.len() + 9 * FIRST_RESERVATION;
+            assert!(reader.held_bytes() <= bound, "{} bytes held", reader.held_bytes());
+        }
+        (out, None)
+    };
+    assert_eq!(run(usize::from(step).max(1)), run(data.len().max(1)));
+}
+
+/// AMF0: what can be read can be written and is read back the same.
+pub fn amf0(data: &[u8]) {
+    let (values, _) = decode_all(&Bytes::copy_from_slice(data));
+    let _ = Metadata::from_values(&values);
+    let body = values.iter().fold(Encoder::new(), |out, value| out.put(value.clone())).finish();
+    let (again, error) = decode_all(&body);
+    assert_eq!(error, None);
+    assert_eq!(format!("{again:?}"), format!("{values:?}")); // as text: NaN differs from itself
+}
+
+/// Tag bodies through the tracks: pieces of up to 255 bytes, each behind its length; bit 0 of the next byte says video.
+/// Times rise and packets stay within their message.
+pub fn flv(mut data: &[u8]) {
+    let (mut tracks, mut sink, mut wire) = (Tracks::new(), Sink::new(), 0u32);
+    while let [len, how, rest @ ..] = data {
+        let (body, rest) = rest.split_at(usize::from(*len).min(rest.len()));
+        data = rest;
+        wire = wire.wrapping_add(u32::from(*how) << (how >> 4));
+        let body = Bytes::copy_from_slice(body);
+        let _ = (flv::video(&body), flv::audio(&body));
+        let _ = if how & 1 == 1 {
+            tracks.video(wire, &body, &mut sink)
+        } else {
+            tracks.audio(wire, &body, &mut sink)
+        };
+    }
+    let mut last = [None; 2];
+    for event in sink {
+        let media::MediaEvent::Packet(packet) = event else { continue };
+        assert!(packet.pts >= packet.dts);
+        let last = &mut last[usize::from(packet.kind == media::TrackKind::Audio)];
+        assert!(last.is_none_or(|last| packet.dts > last));
+        *last = Some(packet.dts);
+    }
+}
+
+/// A session past its handshake; the first byte's bit 0 says past an accepted publish as well, the second byte is the
+/// size of the reads.
+pub fn session(data: &[u8]) {
+    let [first, step, data @ ..] = data else { return };
+    let mut now = Instant::now();
+    let mut session = Session::new(now, Settings::default());
+    let mut opening = BytesMut::zeroed(1 + 2 * handshake::PACKET);
+    opening[0] = 3;
+    if first & 1 == 1 {
+        let mut writer = Writer::new();
+        let head = Head { csid: csid::COMMAND, kind: kind::COMMAND, stream: 0, timestamp: 0 };
+        let about = crate::amf0::object([("app", "live".into())]);
+        writer.write(&mut opening, head, &Encoder::new().put("connect").put(1.0).put(about).finish());
+        let publish =
+            Encoder::new().put("publish").put(0.0).put(crate::amf0::Value::Null).put("key").finish();
+        writer.write(&mut opening, head, &publish);
+    }
+    let whole = [&opening[..]];
+    for piece in whole.into_iter().chain(data.chunks(usize::from(*step).max(1))) {
+        now += Duration::from_millis(1);
+        let result = session
+            .feed(now, piece)
+            .and_then(|()| if session.deadline() <= now { session.tick(now) } else { Ok(()) });
+        while let Some(event) = session.poll_event() {
+            if matches!(event, Event::PublishRequested(_)) {
+                session.answer(Verdict::Accept);
+            }
+        }
+        session.take_outbound();
+        assert!(result.is_ok() || session.is_closed());
+        if session.is_closed() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    const CAPTURE: &[u8] = include_bytes!("../testdata/ffmpeg-5.1.9.rtmp");
+
+    #[test]
+    fn a_capture_passes_every_target() {
+        let chunks = &CAPTURE[1 + 2 * crate::handshake::PACKET..];
+        for step in [1, 7, 255] {
+            super::chunk(&[&[step], chunks].concat());
+            super::session(&[&[0, step], chunks].concat());
+            super::session(&[&[1, step], &chunks[..1000]].concat());
+        }
+        super::flv(chunks);
+        super::amf0(&chunks[12..]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_pass_every_target(data in prop::collection::vec(any::<u8>(), 0..600)) {
+            super::chunk(&data);
+            super::amf0(&data);
+            super::flv(&data);
+            super::session(&data);
+        }
+    }
+}
