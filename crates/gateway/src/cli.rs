@@ -20,13 +20,13 @@ use crate::config::{Config, Faults, load};
         Settings come from a file (--config), SLUICE_SECTION_KEY variables, and flags, in that order.\n\
         `sluice example-config` prints every setting with its default."
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the gateway (what happens without a command)
     Serve(Box<ServeFlags>),
     /// Publish a moving test picture with a clock and a tone to a running gateway
@@ -53,7 +53,7 @@ pub enum Command {
 
 /// Where settings come from, and those that are often given by hand.
 #[derive(Debug, Default, Clone, Args)]
-pub struct ServeFlags {
+pub(crate) struct ServeFlags {
     /// Configuration file (TOML)
     #[arg(short, long, env = "SLUICE_CONFIG")]
     pub config: Option<PathBuf>,
@@ -76,7 +76,7 @@ pub struct ServeFlags {
 
 /// Where the keys are.
 #[derive(Debug, Clone, Args)]
-pub struct DataFlags {
+pub(crate) struct DataFlags {
     /// Configuration file (TOML)
     #[arg(short, long, env = "SLUICE_CONFIG", global = true)]
     pub config: Option<PathBuf>,
@@ -86,7 +86,7 @@ pub struct DataFlags {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum KeyAction {
+pub(crate) enum KeyAction {
     /// Make a key for a stream, and the stream with it; prints the key, which is not kept
     Add {
         /// The stream's public name, as in /watch/NAME
@@ -102,7 +102,7 @@ pub enum KeyAction {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct DemoFlags {
+pub(crate) struct DemoFlags {
     /// Where to publish: rtmp://HOST[:PORT]/APP/KEY. Default: this machine, with a key made for the stream "demo"
     pub url: Option<String>,
     /// Picture size
@@ -128,7 +128,7 @@ pub struct DemoFlags {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct LadderFlags {
+pub(crate) struct LadderFlags {
     /// A media file, or the playlist URL or file of anything FFmpeg reads
     pub input: String,
     /// Print the plan as JSON
@@ -146,7 +146,7 @@ impl ServeFlags {
     ///
     /// # Errors
     /// With every fault of all of them.
-    pub fn load(&self) -> Result<Config, Faults> {
+    pub(crate) fn load(&self) -> Result<Config, Faults> {
         let mut flags: Vec<(&str, String)> = Vec::new();
         for (key, value) in [
             ("rtmp.listen", &self.rtmp_listen),
@@ -165,7 +165,7 @@ impl DataFlags {
     ///
     /// # Errors
     /// With every fault of all of them.
-    pub fn load(&self, set: &[String]) -> Result<Config, Faults> {
+    pub(crate) fn load(&self, set: &[String]) -> Result<Config, Faults> {
         let mut flags: Vec<(&str, String)> =
             self.data_dir.clone().map(|dir| ("data.dir", dir)).into_iter().collect();
         flags.extend(set.iter().map(|pair| split(pair)));

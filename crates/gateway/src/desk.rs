@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Decides about publishers until `stop`, then stops all streams in the way `how` says and returns.
-pub async fn run(
+pub(crate) async fn run(
     shared: Shared,
     takeover: bool,
     how: OnShutdown,

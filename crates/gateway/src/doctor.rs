@@ -17,7 +17,7 @@ struct Finding {
 ///
 /// # Errors
 /// When the configuration is wrong.
-pub fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
     let config = flags.load()?;
     let mut findings = vec![
         port("RTMP", "rtmp.listen", config.rtmp_listen),

@@ -14,7 +14,7 @@ use crate::{
 ///
 /// # Errors
 /// When the configuration or a name is wrong, or the database fails.
-pub fn run(action: &KeyAction, data: &DataFlags) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(action: &KeyAction, data: &DataFlags) -> anyhow::Result<ExitCode> {
     let config = data.load(&[])?;
     let store = Store::open(&config.data_dir)?;
     match action {

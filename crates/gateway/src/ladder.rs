@@ -2,6 +2,6 @@
 use crate::cli::LadderFlags;
 use std::process::ExitCode;
 /// Runs the command.
-pub fn run(_flags: &LadderFlags) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(_flags: &LadderFlags) -> anyhow::Result<ExitCode> {
     anyhow::bail!("looking at files is not built in yet")
 }

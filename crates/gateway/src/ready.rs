@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// When the configuration is wrong, or no gateway answers.
-pub fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
     let address = reachable(flags.load()?.http_listen);
     let answer = ask(address).with_context(|| format!("no gateway answers at {address}"))?;
     println!("{answer}");

@@ -39,7 +39,7 @@ const REQUESTS: usize = 64;
 ///
 /// # Errors
 /// When the configuration is wrong, a port is taken or the data directory cannot be used.
-pub fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
     let config = flags.load()?;
     init_logging(&config);
     let runtime =
@@ -57,7 +57,7 @@ fn init_logging(config: &Config) {
 }
 
 /// What the operator wants of ladders, from the configuration.
-pub fn wishes(config: &Config) -> anyhow::Result<Wishes> {
+pub(crate) fn wishes(config: &Config) -> anyhow::Result<Wishes> {
     let rate = |bps: u64| u32::try_from(bps).unwrap_or(u32::MAX);
     Ok(Wishes {
         mode: if config.ladder { Mode::Auto } else { Mode::Off },

@@ -18,13 +18,13 @@ const KEY_LEN: usize = 26;
 
 /// The database. Cheap to clone; calls block for a disk write at most.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub(crate) struct Store {
     db: Arc<Mutex<Connection>>,
 }
 
 /// Why the store could not serve.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub(crate) enum StoreError {
     /// The data directory cannot be made.
     #[error("cannot make the data directory {path} (setting data.dir)")]
     Folder {
@@ -50,7 +50,7 @@ pub enum StoreError {
 
 /// One key as `sluice keys list` shows it. The key itself is not known.
 #[derive(Debug, Clone)]
-pub struct KeyRow {
+pub(crate) struct KeyRow {
     /// Its number, for `sluice keys revoke`.
     pub id: i64,
     /// The stream it opens.
@@ -67,7 +67,7 @@ pub struct KeyRow {
 
 /// Where a stream's playlist stood, as the stream itself wrote it.
 #[derive(Debug, Clone)]
-pub struct SavedStream {
+pub(crate) struct SavedStream {
     /// Which stream.
     pub name: StreamName,
     /// Its own JSON.
@@ -98,7 +98,7 @@ impl Store {
     ///
     /// # Errors
     /// When the folder cannot be made or the database not opened.
-    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(dir).map_err(|source| StoreError::Folder { path: dir.to_owned(), source })?;
         let path = dir.join("sluice.db");
         let open = || {
@@ -122,7 +122,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn add_key(&self, stream: &StreamName) -> Result<String, StoreError> {
+    pub(crate) fn add_key(&self, stream: &StreamName) -> Result<String, StoreError> {
         let key: String = (0..KEY_LEN)
             .map(|_| char::from(KEY_ALPHABET[rand::random_range(0..KEY_ALPHABET.len())]))
             .collect();
@@ -139,7 +139,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn stream_of_key(&self, key: &[u8]) -> Result<Option<StreamName>, StoreError> {
+    pub(crate) fn stream_of_key(&self, key: &[u8]) -> Result<Option<StreamName>, StoreError> {
         self.with(|db| {
             let found: Option<(i64, String)> = db
                 .query_row(
@@ -158,7 +158,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
+    pub(crate) fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
         self.with(|db| {
             let mut query = db.prepare(
                 "SELECT id, stream, hint, created_at, revoked_at, last_used_at FROM keys ORDER BY id",
@@ -181,7 +181,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn revoke_key(&self, id: i64) -> Result<bool, StoreError> {
+    pub(crate) fn revoke_key(&self, id: i64) -> Result<bool, StoreError> {
         let sql = "UPDATE keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
         Ok(self.with(|db| db.execute(sql, params![id, unix_seconds()]))? > 0)
     }
@@ -190,7 +190,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn save_live(&self, name: &StreamName, state: &str) -> Result<(), StoreError> {
+    pub(crate) fn save_live(&self, name: &StreamName, state: &str) -> Result<(), StoreError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         self.with(|db| {
             db.execute(
@@ -206,7 +206,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn forget_live(&self, name: &StreamName) -> Result<(), StoreError> {
+    pub(crate) fn forget_live(&self, name: &StreamName) -> Result<(), StoreError> {
         self.with(|db| db.execute("DELETE FROM live WHERE stream = ?1", params![name.as_str()]))?;
         Ok(())
     }
@@ -215,7 +215,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn saved_live(&self) -> Result<Vec<SavedStream>, StoreError> {
+    pub(crate) fn saved_live(&self) -> Result<Vec<SavedStream>, StoreError> {
         self.with(|db| {
             let mut query = db.prepare("SELECT stream, state, saved_at_ms FROM live")?;
             let rows = query.query_map([], |row| {

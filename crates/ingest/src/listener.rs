@@ -114,7 +114,12 @@ impl Listener {
 
     /// Accepts until `stop`, then lets connections say goodbye for `grace` and returns when all have ended.
     /// Publishing clients are asked about through `requests`.
-    pub async fn run(self, settings: Settings, requests: mpsc::Sender<PublishRequest>, stop: CancellationToken) {
+    pub async fn run(
+        self,
+        settings: Settings,
+        requests: mpsc::Sender<PublishRequest>,
+        stop: CancellationToken,
+    ) {
         let settings = Arc::new(settings);
         let seats = Arc::new(Seats::default());
         let mut connections = JoinSet::new();
@@ -165,7 +170,8 @@ impl Listener {
 /// Socket options: no Nagle delay for acknowledgements, and dead peers found by the kernel within about 30 s.
 fn prepare(stream: &TcpStream) {
     let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5));
+    let keepalive =
+        TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5));
     let set = stream.set_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive));
     #[cfg(target_os = "linux")]
     let set = set.and_then(|()| socket.set_tcp_user_timeout(Some(Duration::from_secs(30))));

@@ -4,15 +4,15 @@
 //! all sources are told at once, with the line for a file.
 
 mod settings;
-pub mod units;
+pub(crate) mod units;
 
 use std::{fmt, path::Path};
 
-pub use settings::{Config, LogFormat, OnShutdown, SETTINGS, Setting};
+pub(crate) use settings::{Config, LogFormat, OnShutdown, SETTINGS, Setting};
 
 /// One thing that is wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// `sluice.toml:12`, `SLUICE_HLS_SEGMENT`, `--rtmp-listen` …
     pub place: String,
     /// What is wrong, and what was expected.
@@ -21,7 +21,7 @@ pub struct Fault {
 
 /// Everything that is wrong with the configuration. The process exits with 78 (EX_CONFIG of sysexits.h).
 #[derive(Debug, thiserror::Error)]
-pub struct Faults(pub Vec<Fault>);
+pub(crate) struct Faults(pub Vec<Fault>);
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,7 +35,7 @@ impl fmt::Display for Faults {
 ///
 /// # Errors
 /// With every fault of every source.
-pub fn load(
+pub(crate) fn load(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
     flags: &[(&str, String)],
@@ -148,7 +148,7 @@ fn nearest(asked: &str) -> String {
 }
 
 /// The example file, `deploy/sluice.example.toml`: every setting with its meaning and its default, commented out.
-pub fn example() -> String {
+pub(crate) fn example() -> String {
     let mut text = String::from(
         "# Every setting of Sluice with its default. A line without its '#' changes it; `SLUICE_<SECTION>_<KEY>`\n\
          # in the environment and the flags of `sluice serve` win over this file.\n",

@@ -12,7 +12,7 @@ pub(super) const OTHER_VARIABLES: &[&str] = &["SLUICE_CONFIG", "SLUICE_BIN", "SL
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// One JSON object a line.
@@ -21,7 +21,7 @@ pub enum LogFormat {
 
 /// What happens to live streams when the process is told to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnShutdown {
+pub(crate) enum OnShutdown {
     /// Playlists stay open; a restart within the hold time continues them.
     Hold,
     /// Playlists end.
@@ -30,11 +30,7 @@ pub enum OnShutdown {
 
 /// Process settings, all with sane defaults. `deploy/sluice.example.toml` tells what each means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the table below holds each setting's meaning, once, for the example file and --help"
-)]
-pub struct Config {
+pub(crate) struct Config {
     pub rtmp_listen: SocketAddr,
     pub rtmp_max_connections: usize,
     pub rtmp_max_per_address: usize,
@@ -87,7 +83,7 @@ impl Default for Config {
 }
 
 /// One setting: its name in the file, its meaning, and how it is read and written as text.
-pub struct Setting {
+pub(crate) struct Setting {
     /// `section.key`.
     pub key: &'static str,
     /// For the example file.
@@ -98,7 +94,7 @@ pub struct Setting {
 
 impl Setting {
     /// `SLUICE_SECTION_KEY`.
-    pub fn variable(&self) -> String {
+    pub(crate) fn variable(&self) -> String {
         format!("SLUICE_{}", self.key.replace('.', "_").to_uppercase())
     }
 }
@@ -106,7 +102,7 @@ impl Setting {
 const PRESETS: [&str; 7] = ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"];
 
 /// Every setting, in the order of the example file.
-pub const SETTINGS: &[Setting] = &[
+pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "rtmp.listen",
         help: "Where encoders connect.",

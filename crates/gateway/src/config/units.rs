@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Reads `250ms`, `6s`, `2m`, `1h` or `1.5s`.
-pub fn parse_span(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let factor = match unit {
         "ms" => 0.001,
@@ -23,7 +23,7 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
 }
 
 /// Writes what [`parse_span`] reads.
-pub fn show_span(span: Duration) -> String {
+pub(crate) fn show_span(span: Duration) -> String {
     let millis = span.as_millis();
     match millis {
         0 => "0s".to_owned(),
@@ -35,7 +35,7 @@ pub fn show_span(span: Duration) -> String {
 }
 
 /// Reads a size in bytes: `64MiB`, `2GiB`, `500kB` or plain digits.
-pub fn parse_size(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let factor: u64 = match unit {
         "" | "B" => 1,
@@ -55,7 +55,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 }
 
 /// Writes what [`parse_size`] reads.
-pub fn show_size(size: u64) -> String {
+pub(crate) fn show_size(size: u64) -> String {
     match size {
         0 => "0".to_owned(),
         _ if size.is_multiple_of(1 << 30) => format!("{}GiB", size >> 30),
@@ -66,7 +66,7 @@ pub fn show_size(size: u64) -> String {
 }
 
 /// Reads a bit rate: `2500k`, `6M` or plain digits, bits a second.
-pub fn parse_rate(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let factor = match unit {
         "" => 1.0,

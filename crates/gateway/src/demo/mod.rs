@@ -62,7 +62,7 @@ enum Made {
 ///
 /// # Errors
 /// When a flag is wrong, the gateway cannot be reached or refuses, or an encoder fails.
-pub fn run(flags: &DemoFlags) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(flags: &DemoFlags) -> anyhow::Result<ExitCode> {
     let programme = programme(flags)?;
     let url = match &flags.url {
         Some(url) => url.clone(),

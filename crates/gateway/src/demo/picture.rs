@@ -19,7 +19,7 @@ const DIGITS: [u8; 10] = [
 ];
 
 /// A planar 8-bit 4:2:0 picture that is drawn anew for each frame.
-pub struct Picture {
+pub(super) struct Picture {
     width: usize,
     height: usize,
     /// `[rows][width]`.
@@ -30,7 +30,7 @@ pub struct Picture {
 
 impl Picture {
     /// A picture of even `width` and `height`.
-    pub fn new(width: usize, height: usize) -> Self {
+    pub(super) fn new(width: usize, height: usize) -> Self {
         let quarter = width / 2 * (height / 2);
         Self {
             width,
@@ -41,17 +41,17 @@ impl Picture {
     }
 
     /// The planes Y, U, V.
-    pub fn planes(&self) -> [&[u8]; 3] {
+    pub(super) fn planes(&self) -> [&[u8]; 3] {
         [&self.luma, &self.chroma[0], &self.chroma[1]]
     }
 
     /// Bytes per row of each plane.
-    pub fn strides(&self) -> [usize; 3] {
+    pub(super) fn strides(&self) -> [usize; 3] {
         [self.width, self.width / 2, self.width / 2]
     }
 
     /// Draws frame `index`, which is shown at `unix_millis`.
-    pub fn draw(&mut self, index: u64, unix_millis: u64) {
+    pub(super) fn draw(&mut self, index: u64, unix_millis: u64) {
         self.background(index);
         self.ball(index);
         self.clock(unix_millis);

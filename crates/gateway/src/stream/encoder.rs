@@ -35,21 +35,12 @@ pub(super) struct Encoder {
     deaths: u32,
     /// Starts so far beyond the first, for the counters.
     restarts: u64,
-    finishing: bool,
 }
 
 impl Encoder {
     /// An encoder for `job`, not yet started.
     pub(super) fn new(isolation: Isolation, job: Job) -> Self {
-        Self {
-            isolation,
-            job,
-            running: None,
-            retry_at: Some(Instant::now()),
-            deaths: 0,
-            restarts: 0,
-            finishing: false,
-        }
+        Self { isolation, job, running: None, retry_at: Some(Instant::now()), deaths: 0, restarts: 0 }
     }
 
     /// Restarts so far.
@@ -83,11 +74,6 @@ impl Encoder {
     pub(super) fn offer(&mut self, input: Input) -> bool {
         let Some(transcoder) = &mut self.running else { return false };
         transcoder.try_send(input).is_ok()
-    }
-
-    /// Tells it that no more input comes. It drains, and ends with [`Output::Finished`].
-    pub(super) fn finish(&mut self) {
-        self.finishing = true;
     }
 
     /// Waits for something it says. Never resolves while it is not running. Cancel-safe.

@@ -32,13 +32,13 @@ use transcode::{Isolation, ladder::Wishes};
 use crate::{config::OnShutdown, store::Store};
 
 /// Items between a publisher's connection and its stream: about six seconds of 1080p60 with sound.
-pub const LANE: usize = 1024;
+pub(crate) const LANE: usize = 1024;
 /// Commands wait for a stream that is busy with one; more are refused.
 const COMMANDS: usize = 8;
 
 /// What every stream of the process shares.
 #[derive(Clone)]
-pub struct Shared {
+pub(crate) struct Shared {
     /// Settings of streams.
     pub settings: Arc<Settings>,
     /// Where playlists' positions are remembered.
@@ -51,7 +51,7 @@ pub struct Shared {
 
 /// How streams behave.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// See `publish.hold`.
     pub hold: Duration,
     /// See `publish.keep_ended`.
@@ -69,7 +69,7 @@ pub struct Settings {
 }
 
 /// A publisher that was let in.
-pub struct Publisher {
+pub(crate) struct Publisher {
     /// Where it connects from.
     pub peer: SocketAddr,
     /// What it calls itself.
@@ -90,19 +90,19 @@ pub(crate) enum Command {
 
 /// A stream's task, seen from outside.
 #[derive(Clone)]
-pub struct Handle {
+pub(crate) struct Handle {
     commands: mpsc::Sender<Command>,
     publishing: watch::Receiver<bool>,
 }
 
 impl Handle {
     /// Whether someone publishes it now.
-    pub fn is_published(&self) -> bool {
+    pub(crate) fn is_published(&self) -> bool {
         *self.publishing.borrow()
     }
 
     /// Hands a publisher over; gives it back when the stream has ended meanwhile.
-    pub async fn publish(&self, publisher: Publisher) -> Result<(), Publisher> {
+    pub(crate) async fn publish(&self, publisher: Publisher) -> Result<(), Publisher> {
         self.commands.send(Command::Publish(publisher)).await.map_err(|refused| match refused.0 {
             Command::Publish(publisher) => publisher,
             Command::Stop(_) => unreachable!("a publisher was sent"),
@@ -110,14 +110,14 @@ impl Handle {
     }
 
     /// Tells it that the process stops.
-    pub async fn stop(&self, how: OnShutdown) {
+    pub(crate) async fn stop(&self, how: OnShutdown) {
         // A stream that has ended needs no telling.
         let _ = self.commands.send(Command::Stop(how)).await;
     }
 }
 
 /// Starts a stream for its first publisher.
-pub fn start(shared: &Shared, name: StreamName, publisher: Publisher) -> Handle {
+pub(crate) fn start(shared: &Shared, name: StreamName, publisher: Publisher) -> Handle {
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (flag, publishing) = watch::channel(true);
     let live = task::Live::new(shared.clone(), name, flag);
@@ -127,7 +127,7 @@ pub fn start(shared: &Shared, name: StreamName, publisher: Publisher) -> Handle 
 
 /// Takes up the streams that were live when the last process ended, held for their publishers to return. Forgets
 /// those whose hold time is over.
-pub fn resume_all(shared: &Shared) -> Vec<(StreamName, Handle)> {
+pub(crate) fn resume_all(shared: &Shared) -> Vec<(StreamName, Handle)> {
     let saved = match shared.store.saved_live() {
         Ok(saved) => saved,
         Err(error) => {

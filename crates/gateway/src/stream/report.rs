@@ -31,7 +31,7 @@ pub(super) struct Counters {
 impl Counters {
     /// Takes a connection's counters.
     pub(super) fn connection(&mut self, stats: &Stats) {
-        self.now = stats.clone();
+        self.now = *stats;
     }
 
     fn rows(&self, restarts: u64) -> [(&'static str, u64); 11] {

@@ -1,0 +1,132 @@
+//! How a publication, a session and the stream itself end.
+
+use std::time::Duration;
+
+use hls::snapshot::Phase;
+use tokio::{sync::watch, time::Instant};
+use tracing::{error, info};
+use transcode::{ladder, source::Gop};
+
+use super::{DRAIN_LIMIT, Live, Run, Stage, Then};
+use crate::{config::OnShutdown, stream::packager::Packager};
+
+impl Live {
+    pub(super) fn drain(&mut self, run: Run, then: Then) {
+        let deadline = Instant::now() + DRAIN_LIMIT;
+        self.stage = Stage::Draining { run, deadline, finish_told: false, then };
+    }
+
+    pub(super) fn drained(&mut self) {
+        let Stage::Draining { run, then, .. } = std::mem::replace(&mut self.stage, Stage::Idle) else {
+            return;
+        };
+        if let Some(encoder) = &run.encoder {
+            self.counters.encoder_restarts += encoder.restarts();
+        }
+        if let Some(packager) = &mut self.packager {
+            packager.finish(std::time::Instant::now());
+            if let Some(newest) = packager.newest() {
+                self.next_sequence = self.next_sequence.max(newest.next());
+            }
+            self.discontinuities = packager.discontinuities();
+        }
+        self.show();
+        match then {
+            Then::Hold => self.hold(),
+            Then::End => self.end(),
+            Then::Probe(events) => self.start_probing(events),
+            Then::Welcome(publisher) => self.welcome(*publisher),
+            Then::Stop(how) => self.stop_now(how),
+            Then::Encode => self.go_on_encoding(run),
+        }
+    }
+
+    /// After [`Then::Encode`]: the same publication, planned again with its GOP known to be too long.
+    pub(super) fn go_on_encoding(&mut self, run: Run) {
+        let mut source = run.source;
+        if let Some(video) = &mut source.video {
+            video.gop = Gop::LongerThan(self.shared.settings.wishes.longest_segment);
+        }
+        let Some(running) = &self.plan else { return };
+        let plan = ladder::replan(running, &source, &self.shared.settings.wishes);
+        let Some(at) = self.packager.as_ref().map(Packager::end) else { return };
+        self.enter(&source, plan, run.offset, at);
+        if let Some(packager) = &mut self.packager {
+            packager.preroll(run.gop);
+        }
+    }
+
+    pub(super) fn hold(&mut self) {
+        if self.shared.settings.hold.is_zero() {
+            return self.end();
+        }
+        let now = Instant::now();
+        self.stage = Stage::Held { until: now + self.shared.settings.hold };
+        if let (Some(packager), Some(plan)) = (&mut self.packager, &self.plan) {
+            packager.set_phase(Phase::Held);
+            self.next_gap = Some(now + Duration::from_secs(u64::from(plan.target_duration)));
+        }
+        self.save();
+        self.show();
+    }
+
+    pub(super) fn end(&mut self) {
+        info!("stream ended");
+        self.publishing.send_replace(false);
+        self.next_gap = None;
+        if let Some(packager) = &mut self.packager {
+            packager.set_phase(Phase::Ended);
+        }
+        self.show();
+        if let Err(error) = self.shared.store.forget_live(&self.name) {
+            error!(error = &error as &dyn std::error::Error, "ended stream not forgotten");
+        }
+        let keep = if self.packager.is_some() { self.shared.settings.keep_ended } else { Duration::ZERO };
+        self.stage = Stage::Ended { until: Instant::now() + keep };
+    }
+
+    /// The lists end here and new ones begin under a new session: what comes does not fit the old ones.
+    pub(super) fn restart_session(&mut self) {
+        info!("the source cannot continue the old playlists; a new session begins");
+        if let Some(packager) = &mut self.packager {
+            packager.set_phase(Phase::Ended);
+        }
+        self.show();
+        let (shared, name) = (self.shared.clone(), self.name.clone());
+        let (flag, _) = watch::channel(true);
+        let mut fresh = Self::new(shared, name, flag);
+        fresh.next_sequence = fresh.next_sequence.max(self.next_sequence);
+        std::mem::swap(&mut fresh.publishing, &mut self.publishing);
+        std::mem::swap(&mut fresh.publisher, &mut self.publisher);
+        std::mem::swap(&mut fresh.counters, &mut self.counters);
+        let old = std::mem::replace(self, fresh);
+        let keep = self.shared.settings.keep_ended;
+        self.shared.tasks.spawn(async move {
+            tokio::time::sleep(keep).await;
+            drop(old);
+        });
+    }
+
+    pub(super) fn on_stop(&mut self, how: OnShutdown) {
+        if let Some(publisher) = self.publisher.take() {
+            publisher.farewell.send_replace(Some("The server is shutting down.".to_owned()));
+        }
+        match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Running(run) | Stage::Draining { run, .. } => self.drain(run, Then::Stop(how)),
+            Stage::Idle | Stage::Probing(_) | Stage::Held { .. } => self.stop_now(how),
+            ended @ Stage::Ended { .. } => self.stage = ended,
+        }
+    }
+
+    pub(super) fn stop_now(&mut self, how: OnShutdown) {
+        if how == OnShutdown::End {
+            self.end();
+        } else {
+            self.save();
+            self.stage = Stage::Ended { until: Instant::now() };
+        }
+        if let Stage::Ended { until } = &mut self.stage {
+            *until = Instant::now();
+        }
+    }
+}

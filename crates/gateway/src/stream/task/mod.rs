@@ -1,0 +1,335 @@
+//! The task of one live stream: the state machine of the module above.
+
+mod encoding;
+mod ending;
+mod publication;
+mod publishers;
+mod resuming;
+mod showing;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hls::presentation::{self, Presentation};
+use ingest::FromPublisher;
+use media::{Epoch, MediaEvent, MediaSequence, MediaSpan, MediaTime, Packet, StreamName, TrackKind};
+use origin::Listing;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
+use tracing::{Instrument, debug, info, info_span, warn};
+use transcode::{
+    ladder::Plan,
+    source::{Hints, Source},
+};
+
+use super::{
+    Command, Publisher, Shared,
+    encoder::{Encoder, Heard},
+    intake::Intake,
+    packager::Packager,
+    report::Counters,
+};
+use crate::config::OnShutdown;
+
+/// How often a waiting encoder is offered input again, and housekeeping is done.
+const TICK: Duration = Duration::from_millis(100);
+/// How long an encoder may take to drain at the end of a publication.
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+/// A running stream's position is written at most this often.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
+/// The API's words and the gauges are renewed at most this often.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+pub(super) struct Live {
+    shared: Shared,
+    name: StreamName,
+    session: Epoch,
+    /// The stream's clock: this instant and this wall time are [`MediaTime::ZERO`].
+    born: (Instant, SystemTime),
+    listing: Listing,
+    packager: Option<Packager>,
+    /// The rungs of the presentation, and what made them.
+    plan: Option<Plan>,
+    source: Option<Source>,
+    publisher: Option<Publisher>,
+    /// Set while someone publishes; for those who decide about a second publisher.
+    publishing: watch::Sender<bool>,
+    stage: Stage,
+    /// The next gap segment is due, while nobody sends.
+    next_gap: Option<Instant>,
+    /// Number of the next segment, while no publication runs.
+    next_sequence: MediaSequence,
+    /// Discontinuity number that a presentation made now starts at.
+    discontinuities: u64,
+    saved_at: Option<Instant>,
+    counters: Counters,
+    info_due: bool,
+    reported_at: Option<Instant>,
+}
+
+enum Stage {
+    /// Nobody publishes, and nothing was ever listed.
+    Idle,
+    Probing(Box<Intake>),
+    Running(Run),
+    Draining {
+        run: Run,
+        deadline: Instant,
+        finish_told: bool,
+        then: Then,
+    },
+    Held {
+        until: Instant,
+    },
+    Ended {
+        until: Instant,
+    },
+}
+
+/// A publication that is being packaged.
+struct Run {
+    /// From the publication's own clock to the stream's.
+    offset: MediaSpan,
+    source: Source,
+    encoder: Option<Encoder>,
+    /// Packets since the newest source keyframe, for an encoder that must start in the middle of a GOP.
+    gop: Vec<Packet>,
+    gop_bytes: usize,
+}
+
+/// What follows when a publication has been drained.
+enum Then {
+    Hold,
+    End,
+    /// The same publisher goes on with another configuration; these events came first.
+    Probe(Vec<MediaEvent>),
+    /// The same publisher goes on, but its pictures must be encoded: keyframes are too far apart to copy.
+    Encode,
+    /// Another publisher took over.
+    Welcome(Box<Publisher>),
+    /// The process stops.
+    Stop(OnShutdown),
+}
+
+/// What woke the task.
+enum Wake {
+    Command(Option<Command>),
+    Publisher(Option<FromPublisher>),
+    Encoder(Heard),
+    Tick,
+}
+
+impl Live {
+    /// A stream that nobody has published yet.
+    pub(super) fn new(shared: Shared, name: StreamName, publishing: watch::Sender<bool>) -> Self {
+        let wall = SystemTime::now();
+        let session = Epoch(unix_micros(wall).unsigned_abs() / 1000);
+        let segment = shared.settings.wishes.segment.millis().max(1).unsigned_abs();
+        // Numbers lie on a grid of wall time, so that a later presentation of the same name starts above an earlier one.
+        let first = MediaSequence(session.0 / segment);
+        Self::with(shared, name, session, wall, first, 0, publishing)
+    }
+
+    fn with(
+        shared: Shared,
+        name: StreamName,
+        session: Epoch,
+        wall: SystemTime,
+        first: MediaSequence,
+        discontinuities: u64,
+        publishing: watch::Sender<bool>,
+    ) -> Self {
+        let placeholder = presentation::Settings {
+            name: name.clone(),
+            session,
+            target_duration: 1,
+            window: shared.settings.window.into(),
+            min_segments: shared.settings.min_segments,
+            discontinuity_sequence: discontinuities,
+        };
+        let listing =
+            shared.library.open(name.clone(), Presentation::new(placeholder, Vec::new()).snapshot());
+        Self {
+            shared,
+            name,
+            session,
+            born: (Instant::now(), wall),
+            listing,
+            packager: None,
+            plan: None,
+            source: None,
+            publisher: None,
+            publishing,
+            stage: Stage::Idle,
+            next_gap: None,
+            next_sequence: first,
+            discontinuities,
+            saved_at: None,
+            counters: Counters::default(),
+            info_due: true,
+            reported_at: None,
+        }
+    }
+
+    fn presentation_settings(&self, plan: &Plan) -> presentation::Settings {
+        presentation::Settings {
+            name: self.name.clone(),
+            session: self.session,
+            target_duration: plan.target_duration,
+            window: self.shared.settings.window.into(),
+            min_segments: self.shared.settings.min_segments,
+            discontinuity_sequence: self.discontinuities,
+        }
+    }
+
+    /// Runs the stream to its end.
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>, first: Option<Publisher>) {
+        let span = info_span!("stream", name = %self.name);
+        async move {
+            if let Some(publisher) = first {
+                self.welcome(publisher);
+            } else {
+                info!("held for its publisher to return after a restart");
+            }
+            loop {
+                self.feed_encoder().await;
+                self.report();
+                let wake = self.wait(&mut commands).await;
+                match wake {
+                    Wake::Command(Some(Command::Publish(publisher))) => self.on_publisher(publisher),
+                    Wake::Command(Some(Command::Stop(how))) => self.on_stop(how),
+                    Wake::Command(None) => {}
+                    Wake::Publisher(item) => self.on_item(item),
+                    Wake::Encoder(heard) => self.on_heard(heard),
+                    Wake::Tick => {}
+                }
+                self.on_time();
+                if let Stage::Ended { until } = self.stage {
+                    // No new publisher may board an ended stream: the name gets a new one.
+                    commands.close();
+                    if Instant::now() >= until {
+                        break;
+                    }
+                }
+            }
+            if let Some(packager) = &self.packager {
+                Counters::retire(&self.name, &packager.snapshot());
+            }
+            debug!("forgotten");
+        }
+        .instrument(span)
+        .await;
+    }
+
+    async fn wait(&mut self, commands: &mut mpsc::Receiver<Command>) -> Wake {
+        let tick = Instant::now() + self.patience();
+        let listening = matches!(self.stage, Stage::Probing(_) | Stage::Running(_));
+        let packets = self.publisher.as_mut().filter(|_| listening).map(|publisher| &mut publisher.packets);
+        let encoder = match &mut self.stage {
+            Stage::Running(run) | Stage::Draining { run, .. } => run.encoder.as_mut(),
+            _ => None,
+        };
+        tokio::select! {
+            command = commands.recv(), if !commands.is_closed() => Wake::Command(command),
+            item = async {
+                match packets {
+                    Some(packets) => packets.recv().await,
+                    None => std::future::pending().await,
+                }
+            } => Wake::Publisher(item),
+            heard = async {
+                match encoder {
+                    Some(encoder) => encoder.hear().await,
+                    None => std::future::pending().await,
+                }
+            } => Wake::Encoder(heard),
+            () = sleep_until(tick) => Wake::Tick,
+        }
+    }
+
+    /// How long nothing needs to be looked at without being woken.
+    fn patience(&self) -> Duration {
+        match &self.stage {
+            Stage::Running(Run { encoder: None, .. }) => Duration::from_secs(1),
+            Stage::Running(_) | Stage::Draining { .. } => TICK,
+            Stage::Probing(_) | Stage::Held { .. } => TICK * 2,
+            Stage::Idle | Stage::Ended { .. } => Duration::from_secs(1),
+        }
+    }
+
+    fn on_time(&mut self) {
+        let now = Instant::now();
+        if let Some(due) = self.next_gap
+            && now >= due
+            && let (Some(packager), Some(plan)) = (&mut self.packager, &self.plan)
+        {
+            let target = Duration::from_secs(u64::from(plan.target_duration));
+            packager.gap(
+                now.into_std(),
+                self.next_sequence,
+                unix_micros(SystemTime::now()) - target.as_micros() as i64,
+            );
+            self.next_sequence = self.next_sequence.next();
+            self.next_gap = Some(due + target);
+            self.counters.gaps += 1;
+            self.show();
+        }
+        match &self.stage {
+            Stage::Held { until } if now >= *until => {
+                info!("the publisher did not return in time");
+                self.end();
+            }
+            Stage::Draining { deadline, .. } if now >= *deadline => {
+                warn!("the encoder did not drain in time");
+                self.drained();
+            }
+            Stage::Draining { run: Run { encoder: None, .. }, .. } => self.drained(),
+            _ => {}
+        }
+        if self.saved_at.is_some_and(|at| now >= at + SAVE_EVERY)
+            && matches!(self.stage, Stage::Running(_) | Stage::Held { .. })
+        {
+            self.save();
+            if let Some(packager) = &mut self.packager {
+                packager.trim(now.into_std());
+            }
+        }
+    }
+
+    fn stream_time(&self, now: Instant) -> MediaTime {
+        MediaTime::ZERO + MediaSpan::from(now.duration_since(self.born.0))
+    }
+
+    fn unix_micros_at(&self, at: MediaTime) -> i64 {
+        unix_micros(self.born.1) + at.ticks() * 100 / 9
+    }
+}
+
+impl Run {
+    fn remember(&mut self, packet: &Packet) {
+        /// One GOP of 60 Mbit/s for ten seconds.
+        const MOST_BYTES: usize = 80 << 20;
+        if packet.kind == TrackKind::Video && packet.keyframe || self.gop_bytes > MOST_BYTES {
+            self.gop.clear();
+            self.gop_bytes = 0;
+        }
+        self.gop_bytes += packet.data.len();
+        self.gop.push(packet.clone());
+    }
+}
+
+fn hints(metadata: &ingest::Metadata) -> Hints {
+    Hints {
+        has_video: None,
+        has_audio: None,
+        frame_rate: metadata.frame_rate,
+        video_bps: metadata.video_bps,
+        audio_bps: metadata.audio_bps,
+        encoder: metadata.encoder.clone(),
+    }
+}
+
+fn unix_micros(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
+}

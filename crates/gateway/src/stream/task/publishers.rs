@@ -1,0 +1,92 @@
+//! Publishers come, take over, and go.
+
+use ingest::FromPublisher;
+use media::MediaEvent;
+use tracing::{info, warn};
+use transcode::source::Probe;
+
+use super::{Live, Stage, Then, hints};
+use crate::stream::{Publisher, intake::Intake};
+
+impl Live {
+    pub(super) fn welcome(&mut self, publisher: Publisher) {
+        info!(peer = %publisher.peer, encoder = publisher.encoder.as_deref().unwrap_or("unknown"), "publishing");
+        self.publisher = Some(publisher);
+        self.publishing.send_replace(true);
+        self.start_probing(Vec::new());
+    }
+
+    pub(super) fn start_probing(&mut self, events: Vec<MediaEvent>) {
+        self.stage = Stage::Probing(Box::new(Intake::new(Probe::new(&self.shared.settings.wishes))));
+        for event in events {
+            self.on_media(event);
+        }
+    }
+
+    pub(super) fn on_publisher(&mut self, publisher: Publisher) {
+        if let Some(old) = self.publisher.take() {
+            info!(old = %old.peer, new = %publisher.peer, "another encoder takes over");
+            old.farewell.send_replace(Some("Another encoder with this stream's key took over.".to_owned()));
+        }
+        match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Running(run) => self.drain(run, Then::Welcome(Box::new(publisher))),
+            Stage::Draining { run, deadline, finish_told, then } => {
+                if let Then::Welcome(waiting) = then {
+                    waiting
+                        .farewell
+                        .send_replace(Some("Another encoder with this stream's key took over.".to_owned()));
+                }
+                self.stage =
+                    Stage::Draining { run, deadline, finish_told, then: Then::Welcome(Box::new(publisher)) };
+            }
+            Stage::Idle | Stage::Probing(_) | Stage::Held { .. } => self.welcome(publisher),
+            ended @ Stage::Ended { .. } => {
+                self.stage = ended;
+                publisher.farewell.send_replace(Some("The stream has just ended; connect again.".to_owned()));
+            }
+        }
+    }
+
+    pub(super) fn on_item(&mut self, item: Option<FromPublisher>) {
+        match item {
+            Some(FromPublisher::Media(event)) => self.on_media(event),
+            Some(FromPublisher::Metadata(metadata)) => {
+                if let Stage::Probing(intake) = &mut self.stage {
+                    intake.probe().metadata(hints(&metadata));
+                }
+            }
+            Some(FromPublisher::Stats(stats)) => {
+                self.counters.connection(&stats);
+                self.info_due = true;
+            }
+            Some(FromPublisher::Ended { clean, why }) => self.publisher_gone(clean, &why),
+            None => self.publisher_gone(false, "the connection was lost"),
+        }
+    }
+
+    pub(super) fn publisher_gone(&mut self, clean: bool, why: &str) {
+        self.publisher = None;
+        self.publishing.send_replace(false);
+        if clean {
+            info!("the publisher stopped the stream");
+        } else {
+            warn!(why, hold = ?self.shared.settings.hold, "publisher lost");
+        }
+        match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Running(run) => self.drain(run, if clean { Then::End } else { Then::Hold }),
+            Stage::Probing(_) if self.packager.is_some() && !clean => self.hold(),
+            Stage::Probing(_) | Stage::Idle => self.end(),
+            stage @ (Stage::Draining { .. } | Stage::Held { .. } | Stage::Ended { .. }) => self.stage = stage,
+        }
+    }
+
+    pub(super) fn refuse(&mut self, sentence: &str) {
+        warn!(sentence, "publisher refused");
+        if let Some(publisher) = self.publisher.take() {
+            publisher.farewell.send_replace(Some(sentence.to_owned()));
+        }
+        self.publishing.send_replace(false);
+        self.stage = Stage::Idle;
+        if self.packager.is_some() { self.hold() } else { self.end() }
+    }
+}

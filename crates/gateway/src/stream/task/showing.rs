@@ -1,0 +1,73 @@
+//! What viewers, the store and the operator see of the stream.
+
+use tokio::time::Instant;
+use tracing::error;
+
+use super::{Live, REPORT_EVERY, Run, Stage};
+use crate::stream::{report, saved::Saved};
+
+impl Live {
+    /// Publishes finished segments; true when there were any.
+    pub(super) fn publish(&mut self) -> bool {
+        let Some(packager) = &mut self.packager else { return false };
+        let any = packager.publish(std::time::Instant::now());
+        if any {
+            if self.saved_at.is_none() {
+                self.save();
+            }
+            self.show();
+        }
+        any
+    }
+
+    pub(super) fn show(&mut self) {
+        if let Some(packager) = &self.packager {
+            self.listing.update(packager.snapshot());
+        }
+        self.info_due = true;
+    }
+
+    pub(super) fn save(&mut self) {
+        self.saved_at = Some(Instant::now());
+        let (Some(packager), Some(plan)) = (&self.packager, &self.plan) else { return };
+        let next =
+            packager.newest().map_or(self.next_sequence, |newest| newest.next().max(self.next_sequence));
+        let saved = Saved {
+            session: self.session,
+            next,
+            discontinuities: packager.discontinuities(),
+            plan: plan.clone(),
+            codecs: packager.codecs().clone(),
+        };
+        let written = serde_json::to_string(&saved).map_err(|error| error.to_string()).and_then(|state| {
+            self.shared.store.save_live(&self.name, &state).map_err(|error| error.to_string())
+        });
+        if let Err(error) = written {
+            error!(error, "the playlist's position is not saved; a restart would begin a new one");
+        }
+    }
+
+    pub(super) fn report(&mut self) {
+        let restarts = match &self.stage {
+            Stage::Running(Run { encoder: Some(encoder), .. }) => encoder.restarts(),
+            _ => 0,
+        };
+        let due = self.reported_at.is_none_or(|at| at.elapsed() >= REPORT_EVERY);
+        if due && std::mem::take(&mut self.info_due) {
+            self.reported_at = Some(Instant::now());
+            if let Some(packager) = &self.packager {
+                self.counters.export(&self.name, packager.lag(), &packager.snapshot(), restarts);
+            }
+            let encoder = self.publisher.as_ref().and_then(|publisher| publisher.encoder.clone());
+            let info = report::info(
+                self.born.1,
+                encoder,
+                self.source.as_ref(),
+                self.plan.as_ref(),
+                &self.counters,
+                restarts,
+            );
+            self.listing.set_info(info);
+        }
+    }
+}
