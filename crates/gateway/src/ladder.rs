@@ -1,7 +1,27 @@
 //! `sluice ladder`: shows which ladder a file would get, and why.
-use crate::cli::LadderFlags;
+
 use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::{cli::LadderFlags, serve};
+
 /// Runs the command.
-pub(crate) fn run(_flags: &LadderFlags) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("looking at files is not built in yet")
+///
+/// # Errors
+/// When the configuration is wrong or the input cannot be read.
+pub fn run(flags: &LadderFlags) -> anyhow::Result<ExitCode> {
+    let config = flags.data.load(&flags.set)?;
+    let wishes = serve::wishes(&config)?;
+    let source = transcode::file::probe(&flags.input, &wishes)
+        .with_context(|| format!("cannot look at {}", flags.input))?;
+    let plan = transcode::ladder::plan(&source, &wishes);
+    if flags.json {
+        println!("{}", serde_json::to_string_pretty(&plan)?);
+    } else {
+        println!("{}", source.describe());
+        println!();
+        println!("{plan}");
+    }
+    Ok(ExitCode::SUCCESS)
 }

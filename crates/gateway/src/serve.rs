@@ -108,6 +108,7 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
         store: store.clone(),
         library,
         tasks: TaskTracker::new(),
+        stop: CancellationToken::new(),
     };
 
     let (stop_ingest, stop_desk, stop_http) =
@@ -157,6 +158,7 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
     let orderly = async {
         stop_desk.cancel();
         let _ = desk.await;
+        shared.stop.cancel();
         shared.tasks.close();
         shared.tasks.wait().await;
         stop_ingest.cancel();

@@ -26,7 +26,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use ingest::FromPublisher;
 use media::StreamName;
 use tokio::sync::{mpsc, watch};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use transcode::{Isolation, ladder::Wishes};
 
 use crate::{config::OnShutdown, store::Store};
@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub library: origin::Library,
     /// Owns the streams' tasks.
     pub tasks: TaskTracker,
+    /// The process stops: streams that only linger end at once.
+    pub(crate) stop: CancellationToken,
 }
 
 /// How streams behave.

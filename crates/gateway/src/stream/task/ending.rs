@@ -102,7 +102,10 @@ impl Live {
         let old = std::mem::replace(self, fresh);
         let keep = self.shared.settings.keep_ended;
         self.shared.tasks.spawn(async move {
-            tokio::time::sleep(keep).await;
+            tokio::select! {
+                () = old.shared.stop.cancelled() => {}
+                () = tokio::time::sleep(keep) => {}
+            }
             drop(old);
         });
     }

@@ -208,7 +208,7 @@ impl Live {
                 if let Stage::Ended { until } = self.stage {
                     // No new publisher may board an ended stream: the name gets a new one.
                     commands.close();
-                    if Instant::now() >= until {
+                    if Instant::now() >= until || self.shared.stop.is_cancelled() {
                         break;
                     }
                 }
@@ -225,6 +225,7 @@ impl Live {
     async fn wait(&mut self, commands: &mut mpsc::Receiver<Command>) -> Wake {
         let tick = Instant::now() + self.patience();
         let listening = matches!(self.stage, Stage::Probing(_) | Stage::Running(_));
+        let ended = matches!(self.stage, Stage::Ended { .. });
         let packets = self.publisher.as_mut().filter(|_| listening).map(|publisher| &mut publisher.packets);
         let encoder = match &mut self.stage {
             Stage::Running(run) | Stage::Draining { run, .. } => run.encoder.as_mut(),
@@ -244,6 +245,7 @@ impl Live {
                     None => std::future::pending().await,
                 }
             } => Wake::Encoder(heard),
+            () = self.shared.stop.cancelled(), if ended => Wake::Tick,
             () = sleep_until(tick) => Wake::Tick,
         }
     }
