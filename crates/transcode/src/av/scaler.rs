@@ -152,9 +152,14 @@ mod tests {
         let mut to = Picture::black(320, 240).unwrap();
         let rect = Rect { x: 40, y: 60, width: 200, height: 100 };
         Scaler::new(rect).run(&white(640, 320), &mut to).unwrap();
-        for (x, y, inside) in
-            [(40, 60, true), (239, 159, true), (39, 60, false), (40, 59, false), (240, 159, false), (239, 160, false)]
-        {
+        for (x, y, inside) in [
+            (40, 60, true),
+            (239, 159, true),
+            (39, 60, false),
+            (40, 59, false),
+            (240, 159, false),
+            (239, 160, false),
+        ] {
             assert_eq!(luma(&to, x, y) > 200, inside, "{x},{y}");
         }
     }

@@ -10,6 +10,8 @@
 mod plan;
 mod replan;
 mod size;
+#[cfg(test)]
+mod tests_support;
 
 use std::{fmt, str::FromStr};
 

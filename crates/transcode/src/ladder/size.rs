@@ -41,7 +41,9 @@ fn by_height(short: f64) -> f64 {
 /// The size of a rung: `short` pixels on the source's shorter side, its shape, both sides even.
 pub(super) fn scaled((width, height): (u32, u32), short: u32) -> (u32, u32) {
     let shorter = width.min(height).max(1);
-    let side = |side: u32| even(f64::from(side) * f64::from(short) / f64::from(shorter));
+    // never above the source, by a pixel of rounding either
+    let side =
+        |side: u32| even(f64::from(side) * f64::from(short) / f64::from(shorter)).min((side & !1).max(2));
     (side(width), side(height))
 }
 

@@ -1,9 +1,9 @@
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // each test binary uses its own part
 //! Clips made by FFmpeg's command line, and a whole transcoder driven through one.
 
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
 };
 
 use media::{AudioConfig, MediaEvent, MediaTime, Packet, TrackKind, VideoConfig};
@@ -158,17 +158,6 @@ pub async fn run(isolation: Isolation, job: Job, inputs: Vec<Input>) -> Made {
     }
     made.stats = transcoder.stats();
     made
-}
-
-/// The configuration's own copy, for jobs that are made by hand.
-pub fn config(events: &[MediaEvent]) -> Arc<VideoConfig> {
-    events
-        .iter()
-        .find_map(|event| match event {
-            MediaEvent::VideoConfig(config) => Some(Arc::clone(config)),
-            _ => None,
-        })
-        .expect("a picture")
 }
 
 /// What must hold of any rung: times rise in decode order and never pass the showing, and keyframes open at cuts only.

@@ -1,0 +1,73 @@
+//! Sources for the tables.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use media::{AudioConfig, FrameRate, MediaSpan, VideoConfig, aac, h264};
+
+use crate::source::{AudioSource, Gop, Source, VideoSource};
+
+/// What one row changes.
+pub(super) enum Change {
+    Gop(Gop),
+    /// profile_idc, level_idc, chroma format, bits, interlaced.
+    Sps(u8, u8, u8, u8, bool),
+    Rate(u32),
+}
+
+pub(super) fn known(gop_ms: i64) -> Gop {
+    Gop::Known { longest: MediaSpan::from_millis(gop_ms), scene_cuts: false, open: false }
+}
+
+/// H.264 High 3.1 with sound.
+pub(super) fn video(width: u32, height: u32, fps: u32, gop_ms: i64) -> Source {
+    let sps = h264::SpsInfo {
+        profile_idc: 100,
+        constraints: 0,
+        level_idc: 31,
+        width,
+        height,
+        chroma_format: 1,
+        bit_depth: 8,
+        interlaced: false,
+        frame_rate: FrameRate::new(fps, 1),
+        max_reorder: Some(2),
+    };
+    let config = h264::Config {
+        sps_units: vec![Bytes::from_static(&[0x67])],
+        pps_units: vec![Bytes::from_static(&[0x68])],
+        sps,
+    };
+    let source = VideoSource {
+        config: Arc::new(VideoConfig::H264(config)),
+        frame_rate: FrameRate::new(fps, 1),
+        gop: known(gop_ms),
+        bitrate_bps: None,
+    };
+    with_audio(Source { video: Some(source), audio: None, encoder: None }, &[0x11, 0x90])
+}
+
+pub(super) fn with_audio(source: Source, asc: &[u8]) -> Source {
+    let config = aac::Config::parse(asc).expect("a configuration");
+    Source {
+        audio: Some(AudioSource { config: Arc::new(AudioConfig::Aac(config)), bitrate_bps: None }),
+        ..source
+    }
+}
+
+pub(super) fn changed(mut source: Source, change: &Change) -> Source {
+    let video = source.video.as_mut().expect("a picture");
+    match change {
+        Change::Gop(gop) => video.gop = *gop,
+        Change::Rate(fps) => video.frame_rate = FrameRate::new(*fps, 1),
+        Change::Sps(profile, level, chroma, bits, interlaced) => {
+            let VideoConfig::H264(config) = &*video.config;
+            let mut config = config.clone();
+            (config.sps.profile_idc, config.sps.level_idc) = (*profile, *level);
+            (config.sps.chroma_format, config.sps.bit_depth) = (*chroma, *bits);
+            config.sps.interlaced = *interlaced;
+            video.config = Arc::new(VideoConfig::H264(config));
+        }
+    }
+    source
+}
