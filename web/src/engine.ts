@@ -56,6 +56,7 @@ export class Engine {
   #jumpedAt = 0;
   #troubledAt = 0;
   #starved = false;
+  #refilling = false;
 
   constructor(video: HTMLVideoElement, changed: () => void) {
     this.video = video;
@@ -106,7 +107,7 @@ export class Engine {
     if (url !== null) this.attach(url, this.#distance);
   }
 
-  /** Starts playback; without sound where the browser forbids it. False when it takes a tap of the viewer. */
+  /** Starts playback; without sound where the browser forbids it. `blocked` when it takes a tap of the viewer. */
   async play(): Promise<"playing" | "muted" | "blocked"> {
     try {
       await this.video.play();
@@ -121,6 +122,8 @@ export class Engine {
       await this.video.play();
       return "muted";
     } catch {
+      // The viewer's tap will allow sound as well.
+      this.video.muted = false;
       return "blocked";
     }
   }
@@ -207,7 +210,7 @@ export class Engine {
     if (!still) {
       this.#position = video.currentTime;
       this.#movedAt = now;
-      this.#starved = false;
+      if (this.#starved) void this.#refill();
       if (this.#troubledAt > 0 && now - this.#troubledAt > WELL_AGAIN_MS) {
         this.#troubledAt = 0;
         this.#recovery.forget();
@@ -215,6 +218,7 @@ export class Engine {
       return;
     }
     const stalledMs = now - this.#movedAt;
+    if (this.#refilling) return;
     if (stalledMs > 700 && !this.#starved) {
       this.#starved = true;
       this.stalls += 1;
@@ -229,6 +233,19 @@ export class Engine {
       this.#jumpedAt = now;
       video.currentTime = to;
     }
+  }
+
+  /** After a stall playback stands until the cushion is there again; going on at once would stall again at the next segment. */
+  async #refill(): Promise<void> {
+    if (this.#refilling) return;
+    this.#refilling = true;
+    // hls.js, too, knows a rate of 0 from a stall.
+    this.video.playbackRate = 0;
+    await this.cushion();
+    this.video.playbackRate = 1;
+    this.#refilling = false;
+    this.#starved = false;
+    this.#changed();
   }
 
   #livePosition(): number | null {

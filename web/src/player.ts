@@ -356,7 +356,7 @@ export class SluicePlayer extends LitElement {
   #tap(): void {
     if (this.#needsTap) {
       this.#needsTap = false;
-      void this.#begin();
+      this.#engine?.goLive();
     } else if (matchMedia("(hover: none)").matches) {
       // A finger's tap shows the controls; it is the pointer events that do.
       this.#look();

@@ -1,5 +1,7 @@
 //! The router from outside: hand-built streams, one request at a time, every row of what HTTP has to say.
 
+#![expect(clippy::unwrap_used, reason = "all of this file is tests, helpers included")]
+
 use std::{
     io::Read as _,
     sync::Arc,
