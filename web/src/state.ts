@@ -82,7 +82,7 @@ export function view(word: Word, playing: Playing): View {
 }
 
 function live(playing: Playing): View {
-  const late = playing.begun && (playing.paused || (playing.behind ?? 0) > BEHIND_SECONDS);
+  const late = playing.begun && (playing.paused || (!playing.starved && (playing.behind ?? 0) > BEHIND_SECONDS));
   // Before the first picture it is paused, too, until the browser has been asked to play.
   const waiting = !playing.begun || (!playing.paused && playing.starved);
   return {

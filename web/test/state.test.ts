@@ -26,6 +26,7 @@ describe("what the player shows", () => {
     ["live, loading", "live", loading, "LIVE", "", true],
     ["live, playing", "live", running, "LIVE", null, false],
     ["live, starved", "live", { ...running, starved: true }, "LIVE", "", true],
+    ["live, starved far behind", "live", { ...running, starved: true, behind: 20 }, "LIVE", "", true],
     ["live, far behind", "live", { ...running, behind: 20 }, "BEHIND", null, false],
     ["live, paused", "live", { ...running, paused: true }, "BEHIND", null, false],
     ["live, but its list has ended", "live", { ...running, finished: true, paused: true }, "ENDED", null, false],
