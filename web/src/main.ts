@@ -25,4 +25,11 @@ async function show(): Promise<void> {
   }
 }
 
-void show();
+show().catch((error: unknown) => {
+  // The server may be newer than this page and no longer have its files.
+  console.error(error);
+  const words = document.createElement("p");
+  words.className = "warning";
+  words.textContent = "This page could not be loaded whole. Please reload it.";
+  document.body.replaceChildren(words);
+});

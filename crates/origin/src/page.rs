@@ -153,7 +153,62 @@ fn is_text(mime: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
     use super::*;
+
+    fn page() -> Page {
+        Page::from_source(|path| {
+            let (text, mime) = match path {
+                "index.html" => ("<!doctype html>", "text/html"),
+                "assets/app-x1.js" => {
+                    ("export const words = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa';", "text/javascript")
+                }
+                "assets/dot-x2.png" => ("not text", "image/png"),
+                _ => return None,
+            };
+            Some(File { bytes: text.into(), mime: mime.to_owned(), hash: format!("hash-of-{path}") })
+        })
+    }
+
+    fn ask(headers: &HeaderMap) -> Ask<'_> {
+        Ask::read(&Method::GET, headers)
+    }
+
+    fn with(name: HeaderName, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn assets_are_kept_for_ever_and_compressed_once() {
+        let (page, plain) = (page(), HeaderMap::new());
+        let gzip = with(header::ACCEPT_ENCODING, "gzip");
+        let script = page.asset("app-x1.js", &ask(&plain));
+        assert_eq!(script.headers[header::CACHE_CONTROL], FOREVER);
+        assert_eq!(script.headers[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
+        assert_eq!(script.headers[header::ETAG], "\"hash-of-assets/app-x1.js\"");
+        let small = page.asset("app-x1.js", &ask(&gzip));
+        assert_eq!(small.headers[header::CONTENT_ENCODING], "gzip");
+        assert_ne!(small.headers[header::ETAG], script.headers[header::ETAG]);
+        assert_eq!(small.body.as_ptr(), page.asset("app-x1.js", &ask(&gzip)).body.as_ptr());
+        let picture = page.asset("dot-x2.png", &ask(&gzip));
+        assert_eq!(
+            (picture.headers.get(header::CONTENT_ENCODING), &picture.body[..]),
+            (None, &b"not text"[..])
+        );
+        let held = with(header::IF_NONE_MATCH, "\"hash-of-assets/dot-x2.png\"");
+        assert_eq!(page.asset("dot-x2.png", &ask(&held)).status, StatusCode::NOT_MODIFIED);
+        assert_eq!(page.asset("gone-x3.js", &ask(&plain)).status, StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn a_server_built_without_the_page_says_so() {
+        let html = |page: Page| page.html(Framing::Forbidden, &ask(&HeaderMap::new()));
+        assert_eq!(&html(page()).body[..], b"<!doctype html>");
+        let sentence = html(Page::from_source(|_| None));
+        assert_eq!(sentence.status, StatusCode::OK);
+        assert!(std::str::from_utf8(&sentence.body).unwrap().contains("make web"));
+    }
 
     #[test]
     fn only_text_is_compressed() {
