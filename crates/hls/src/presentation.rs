@@ -36,6 +36,8 @@ const MAX_FILL: u64 = 1024;
 const MAX_MARKS: usize = 4096;
 /// Declared rates that were measured are rounded up to a multiple of this, so that lists do not change for nothing.
 const RATE_STEP_BPS: u64 = 10_000;
+/// Most that a sender's word is taken for: metadata may say anything, and what was told never falls again.
+const MAX_HINT_BPS: u64 = 200_000_000;
 
 /// What a rendition is, as far as it is known before its first packet.
 #[derive(Clone, Debug)]
@@ -516,7 +518,7 @@ impl Rendition {
                 (if measured > peak_bps { step(measured) } else { peak_bps }, average_bps)
             }
             Bandwidth::Measured { hint_average_bps } => {
-                let hint = hint_average_bps.unwrap_or(0);
+                let hint = hint_average_bps.unwrap_or(0).min(MAX_HINT_BPS);
                 let percent = |rate: u64, percent: u64| rate.saturating_mul(percent).div_ceil(100);
                 let peak = percent(percent(hint, 110), 125).max(percent(self.meter.peak_bps(), 110));
                 (step(peak), step(percent(hint, 110).max(self.meter.average_bps())))

@@ -1,5 +1,7 @@
 //! Lists over time: each one against the rules of RFC 8216, and each against those before it.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::{

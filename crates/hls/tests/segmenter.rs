@@ -1,8 +1,10 @@
 //! What the segmenter does when the source, an encoder or the sound does not do as it should.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use hls::{
     Segment,
@@ -243,6 +245,37 @@ fn after_a_finish_counters_go_on() {
     let mut demuxer = Demuxer::default();
     for segment in &segments {
         demuxer.segment(&segment.bytes, true, true);
+    }
+}
+
+#[test]
+fn renditions_agree_however_late_one_is() {
+    let source = Source { seconds: 20.0, audio_rate: 0, ..Source::default() };
+    let packets = without(source.packets(), TrackKind::Video, 700_000, 900_000);
+    for mode in [Mode::Keyframes, Mode::Grid] {
+        let mut plan = plan(mode);
+        let (mut prompt, mut late) = (segmenter(true, false), segmenter(true, false));
+        let mut waiting = VecDeque::new();
+        for packet in &packets {
+            for cut in plan.see(packet, CLOCK) {
+                prompt.cut(cut);
+                late.cut(cut);
+            }
+            // on the grid, encoders make an IDR wherever one is asked for: here, everywhere
+            let packet = Packet { keyframe: packet.keyframe || mode == Mode::Grid, ..packet.clone() };
+            prompt.push(packet.clone());
+            waiting.push_back(packet);
+            if waiting.len() > 150 {
+                waiting.pop_front().into_iter().for_each(|packet| late.push(packet));
+            }
+        }
+        waiting.into_iter().for_each(|packet| late.push(packet));
+        prompt.finish();
+        late.finish();
+        let (prompt, late) = (drain(&mut prompt), drain(&mut late));
+        assert_eq!(shape(&prompt), shape(&late));
+        assert_eq!(prompt.iter().filter(|segment| segment.discontinuity).count(), 1, "the hole");
+        assert!(prompt.iter().all(|segment| !segment.gap && segment.duration.millis() < 2500));
     }
 }
 

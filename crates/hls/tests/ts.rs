@@ -1,5 +1,7 @@
 //! Whole sessions through plan, segmenter and muxer, read back by an independent demuxer.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use hls::{
@@ -169,5 +171,18 @@ proptest! {
         prop_assume!(frame > 0 || audio_rate > 0);
         let gop = (gop / 3 * 3 + 1).max(4); // whole groups of I (P B B)…
         session(&Source { start, seconds: 7.0, frame, gop, b_frames, audio_rate, sizes });
+    }
+}
+
+#[test]
+fn one_allocation_holds_a_segment_with_little_to_spare() {
+    for size in [150, 1_000, 30_000] {
+        let packets = Source { sizes: vec![size], ..Source::default() }.packets();
+        let (_, segments) = segment_all(&packets, &mut plan(Mode::Keyframes), &mut segmenter(true, true));
+        for segment in segments {
+            let len = segment.bytes.len();
+            let capacity = Vec::from(segment.bytes).capacity();
+            assert!(capacity - len <= len / 8, "{capacity} bytes held for {len}");
+        }
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! The first packet of every PES, with its adaptation field and PES header, is written by the `mpeg2ts` crate. Packets
 //! that only continue a PES are a four-byte header and a copy, and are written here: going through the crate's packet
-//! type costs several times as much for the bulk of all bytes (see `benches/mux.rs`). PAT and PMT are made once, with
+//! type copies each payload three times, and costs two to three times as much for the bulk of all bytes (see
+//! `benches/`). PAT and PMT are made once, with
 //! stuffing behind the section and a CRC, which the crate leaves out; only their counters change.
 //!
 //! What the rest of the gateway relies on: continuity counters go on from segment to segment, every PES ends in its own
@@ -158,6 +159,9 @@ impl Muxer {
                 }
                 _ => break,
             }
+        }
+        if out.capacity() - out.len() > out.len() / 8 {
+            out.shrink_to_fit(); // it will be held for minutes
         }
         Bytes::from(out)
     }
@@ -348,5 +352,5 @@ fn capacity(contents: &Contents<'_>) -> usize {
         })
         .sum();
     let sound_bytes: usize = contents.sounds.iter().map(|sound| sound.packet.data.len() + 7).sum();
-    (pictures + sound_bytes / packet::PAYLOAD + contents.sounds.len() / 2 + 4) * packet::SIZE
+    (pictures + sound_bytes / packet::PAYLOAD + contents.sounds.len() / 4 + 4) * packet::SIZE
 }

@@ -1,5 +1,5 @@
 //! Made-up sources and a demuxer of its own, for tests.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 pub mod demux;
 
