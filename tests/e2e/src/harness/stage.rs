@@ -9,12 +9,12 @@ pub const QUICK: [(&str, &str); 2] = [("hls.window", "16s"), ("ladder.preset", "
 
 /// A home with a running gateway and the key of the stream `studio`.
 pub struct Stage {
-    /// Data, logs, stored segments.
-    pub home: Home,
     /// `sluice serve`.
     pub gateway: Gateway,
     /// Of the stream `studio`.
     pub key: Key,
+    /// Data, logs, stored segments. Last, so that the others have their logs while they are dropped.
+    pub home: Home,
 }
 
 impl Stage {

@@ -9,7 +9,9 @@ pub fn decode(file: &Path) -> Result<String> {
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-nostdin", "-xerror", "-i"])
         .arg(file)
-        .args(["-f", "null", "-"])
+        // Times pass as they are: the null muxer would else count in frames of the nominal rate, into which the
+        // milliseconds of a live encoder do not fit.
+        .args(["-vsync", "passthrough", "-enc_time_base", "-1", "-f", "null", "-"])
         .stdin(Stdio::null())
         .output()
         .context("running ffmpeg")?;

@@ -306,21 +306,29 @@ impl<'a> Watcher<'a> {
         let mut quiet = Findings::default();
         let Ok(text) = response.text() else { return };
         let list = multivariant::parse(text.as_bytes(), "multivariant", &mut quiet);
-        let key = |m: &Multivariant| -> Vec<_> {
-            m.variants.iter().map(|v| (v.uri.clone(), v.codecs.clone(), v.resolution)).collect()
+        let keys = |m: &Multivariant| -> Vec<_> {
+            let key = |v: &Variant| (v.uri.clone(), v.codecs.clone(), v.resolution);
+            let mut keys: Vec<_> = m.variants.iter().map(key).collect();
+            keys.sort_unstable();
+            keys
         };
-        if key(&list) != key(&self.multivariant) {
+        let place = format!("multivariant at {:.1} s", self.started.elapsed().as_secs_f64());
+        if keys(&list) != keys(&self.multivariant) {
             if !self.options.outages && !self.renditions.iter().any(|r| r.ended) {
-                let place = format!("multivariant at {:.1} s", self.started.elapsed().as_secs_f64());
-                self.found.violation("V4", place, "URIs, CODECS or RESOLUTION changed while live");
+                let text =
+                    format!("changed while live, from {:?} to {:?}", keys(&self.multivariant), keys(&list));
+                self.found.violation("V4", place, text);
             }
-            self.multivariant = list;
-        } else if list != self.multivariant {
-            for (rendition, variant) in self.renditions.iter_mut().zip(&list.variants) {
+        } else if list.variants.first().map(|v| &v.uri) != self.multivariant.variants.first().map(|v| &v.uri)
+        {
+            self.found.note("V18", place, "another variant stands first");
+        }
+        for variant in &list.variants {
+            if let Some(rendition) = self.renditions.iter_mut().find(|r| r.variant.uri == variant.uri) {
                 rendition.variant = variant.clone(); // the figures may become truer
             }
-            self.multivariant = list;
         }
+        self.multivariant = list;
     }
 
     /// One look at one rendition's list, and at what is new in it.
