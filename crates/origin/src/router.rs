@@ -96,7 +96,7 @@ impl Readiness {
     }
 }
 
-/// Everything of design's HTTP table that exists so far. `metrics` renders what the process counted, for `/metrics`;
+/// All routes that [`Route`] names. `metrics` renders what the process counted, for `/metrics`;
 /// without it only the streams' own figures stand there.
 ///
 /// The router answers every path, so other routes are merged into it with `.merge` or `.route`, which take precedence.
