@@ -191,7 +191,11 @@ fn status_object<'a>(
     description: &str,
     more: impl IntoIterator<Item = (&'a str, Value)>,
 ) -> Value {
-    let description = &description[..description.floor_char_boundary(DESCRIPTION_MAX)];
+    let mut end = description.len().min(DESCRIPTION_MAX);
+    while !description.is_char_boundary(end) {
+        end -= 1;
+    }
+    let description = &description[..end];
     let fields = [("level", level.into()), ("code", code.into()), ("description", description.into())];
     object(fields.into_iter().chain(more))
 }

@@ -4,8 +4,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::chunk::writer::{Head, Writer};
 
-/// Reads `bytes` in pieces of `step` and tells each message as (kind, stream, time, payload length).
-fn read(bytes: &[u8], step: usize) -> (Vec<(u8, u32, u32, usize)>, Result<(), ChunkError>, Reader) {
+/// A message as (kind, stream, time, payload length).
+type Told = (u8, u32, u32, usize);
+
+/// Reads `bytes` in pieces of `step`.
+fn read(bytes: &[u8], step: usize) -> (Vec<Told>, Result<(), ChunkError>, Reader) {
     let mut reader = Reader::new(Limits::default(), 0);
     let mut out = vec![];
     for mut piece in bytes.chunks(step.max(1)) {
@@ -21,7 +24,7 @@ fn read(bytes: &[u8], step: usize) -> (Vec<(u8, u32, u32, usize)>, Result<(), Ch
 }
 
 #[track_caller]
-fn check(name: &str, parts: &[&[u8]], want: &[(u8, u32, u32, usize)]) {
+fn check(name: &str, parts: &[&[u8]], want: &[Told]) {
     let bytes = parts.concat();
     for step in [bytes.len(), 1, 2, 3, 5, 7, 130] {
         let (got, result, _) = read(&bytes, step);

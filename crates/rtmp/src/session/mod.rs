@@ -138,6 +138,7 @@ pub struct Stats {
     pub timeline: Repairs,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one per connection, and never moved")]
 enum State {
     Handshake(handshake::Server),
     /// The handshake is over, `connect` is awaited.
@@ -496,5 +497,7 @@ impl Session {
     }
 }
 
+#[cfg(test)]
+mod joined_tests;
 #[cfg(test)]
 mod tests;
