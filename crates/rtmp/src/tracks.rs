@@ -8,6 +8,7 @@
 //! A changed configuration takes effect at the next keyframe; frames between are dropped, since they belong to
 //! neither. Sound waits for the same keyframe where there is a picture, but never longer than [`AUDIO_CHANGE_WAIT_MS`].
 
+mod fold;
 mod parameter_sets;
 
 use std::{collections::VecDeque, sync::Arc};
@@ -18,7 +19,7 @@ use media::{
     h264, timeline::Repairs,
 };
 
-use self::parameter_sets::ParameterSets;
+use self::{fold::Unfold, parameter_sets::ParameterSets};
 use crate::{
     flv::{self, AudioTag, Foreign, VideoTag},
     metadata::Metadata,
@@ -62,6 +63,7 @@ pub struct Tracks {
 
 #[derive(Debug, Default)]
 struct Video {
+    clock: Unfold,
     /// Bytes of each NAL length; 0 until a record told, which counts as 4.
     length_size: u8,
     sets: ParameterSets,
@@ -78,6 +80,7 @@ struct Video {
 
 #[derive(Debug, Default)]
 struct Audio {
+    clock: Unfold,
     told: Option<Arc<AudioConfig>>,
     /// A changed configuration, and the wire time it came at.
     next: Option<(Arc<AudioConfig>, u32)>,
@@ -118,6 +121,7 @@ impl Tracks {
     /// # Errors
     /// When the picture is coded in a way that is not taken.
     pub fn video(&mut self, wire: u32, body: &Bytes, out: &mut Sink) -> Result<(), Unsupported> {
+        let wire = self.video.clock.place(wire);
         match flv::video(body) {
             VideoTag::Config(record) => self.video_config(&record, out),
             VideoTag::Frame { composition_ms, body } => {
@@ -136,6 +140,7 @@ impl Tracks {
     /// # Errors
     /// When the sound is coded in a way that is not taken.
     pub fn audio(&mut self, wire: u32, body: &Bytes, out: &mut Sink) -> Result<(), Unsupported> {
+        let wire = self.audio.clock.place(wire);
         match flv::audio(body) {
             AudioTag::Config(asc) => self.audio_config(wire, &asc, out),
             AudioTag::Frame(frame) => self.sound(wire, frame, out),

@@ -271,6 +271,19 @@ fn a_jump_is_told_before_its_packet() {
 }
 
 #[test]
+fn a_clock_of_31_bits_runs_on() {
+    let top = 1u32 << 31;
+    let messages = vec![
+        V(top - 80, record(SPS, PPS)),
+        V(top - 80, frame(&[IDR])),
+        V(top - 40, frame(&[SLICE])),
+        V(0, frame(&[SLICE])),
+        V(40, frame(&[SLICE])),
+    ];
+    check("video", messages, &["video (1280, 720)", "key 0", "inter 40", "inter 80", "inter 120"], 0);
+}
+
+#[test]
 fn packets_are_slices_of_the_message() {
     let (mut tracks, mut sink) = (Tracks::new(), Sink::new());
     tracks.video(0, &record(SPS, PPS).into(), &mut sink).unwrap();
