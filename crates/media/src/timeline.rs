@@ -101,7 +101,7 @@ impl Track {
         if self.last_wire.is_none() {
             // A track that starts later is taken at its word, within reason: its own clock may start anywhere.
             if (unwrapped - reference).abs() > JUMP_FORWARD_MS {
-                self.correction = reference - unwrapped + self.correction;
+                self.correction += reference - unwrapped;
             }
             self.last_wire = Some(unwrapped);
             self.last_ms = unwrapped + self.correction;
