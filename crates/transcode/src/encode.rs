@@ -80,6 +80,7 @@ impl H264Encoder {
             level_idc: ladder::level(width, height, Some(settings.frame_rate), maxrate_bps),
             preset: settings.preset,
             colour: Colour::BT709,
+            gop: Some(settings.gop.max(1)),
             threads: 1,
         })?;
         Ok(Self {

@@ -101,6 +101,8 @@ pub(crate) struct EncoderSettings {
     pub(crate) level_idc: u8,
     pub(crate) preset: Preset,
     pub(crate) colour: Colour,
+    /// Most frames from one IDR picture to the next; `None`: only pictures that are marked become one.
+    pub(crate) gop: Option<u32>,
     pub(crate) threads: usize,
 }
 
@@ -135,6 +137,8 @@ impl VideoEncoder {
         video.set_frame_rate(Some(Rational(rate.0, rate.1)));
         let mut options = Dictionary::new();
         let level = settings.level_idc.to_string();
+        // x264 writes this into the stream, and receivers (ours too) believe it.
+        let keyint = settings.gop.map_or_else(|| "infinite".to_owned(), |frames| frames.to_string());
         for (key, value) in [
             ("preset", settings.preset.as_str().to_owned()),
             ("profile", settings.profile.as_str().to_owned()),
@@ -144,7 +148,7 @@ impl VideoEncoder {
             ("threads", settings.threads.max(1).to_string()),
             ("flags", "+global_header+cgop".to_owned()),
             ("forced-idr", "1".to_owned()),
-            ("x264-params", format!("level={level}:keyint=infinite:scenecut=0:open-gop=0")),
+            ("x264-params", format!("level={level}:keyint={keyint}:scenecut=0:open-gop=0")),
             ("color_range", "tv".to_owned()),
             ("color_primaries", settings.colour.primaries.to_string()),
             ("color_trc", settings.colour.transfer.to_string()),

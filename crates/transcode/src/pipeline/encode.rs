@@ -162,6 +162,7 @@ fn settings(job: &VideoRung, colour: Colour) -> EncoderSettings {
         level_idc: settings.level_idc,
         preset: settings.preset,
         colour,
+        gop: None,
         threads: threads(job.width, job.height, job.frame_rate),
     }
 }
