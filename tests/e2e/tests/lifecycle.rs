@@ -109,7 +109,7 @@ fn a_publisher_that_stays_away_ends_the_stream_after_the_hold() {
 #[test]
 fn a_publisher_whose_network_hangs_is_found_dead_and_held() {
     let _alone = alone();
-    let stage = Stage::new(&[("rtmp.media_timeout", "3s"), ("publish.hold", "20s")]);
+    let stage = Stage::new(&[("rtmp.media_timeout", "2s"), ("publish.hold", "20s")]);
     let clip = clip("640x360", 30, 24, 60, &[]);
     let encoder = Publisher::copy(&stage.home, &clip.path, 0, &stage.url());
     let watch = stage.watch();
@@ -124,6 +124,24 @@ fn a_publisher_whose_network_hangs_is_found_dead_and_held() {
     let outcome = judged(watch);
     outcome.assert_clean();
     discontinuities(&outcome, 1);
+}
+
+/// A link that stands still for less than the time after which a publisher is given up: viewers' lists go on.
+#[test]
+fn a_publisher_that_stalls_and_comes_back_does_not_stop_the_lists() {
+    let _alone = alone();
+    let stage = Stage::new(&[]);
+    let clip = clip("640x360", 30, 24, 60, &[]);
+    let encoder = Publisher::copy(&stage.home, &clip.path, 0, &stage.url());
+    let watch = stage.watch();
+    segments(&watch, 3, PATIENCE);
+    encoder.freeze(true);
+    let until_then = std::time::Instant::now() + s(8);
+    wait_for("eight seconds of silence", s(10), || (std::time::Instant::now() > until_then).then_some(()));
+    let before = watch.progress().renditions[0].segments;
+    encoder.freeze(false);
+    segments(&watch, before + 3, PATIENCE);
+    judged(watch).assert_clean();
 }
 
 #[test]
@@ -169,8 +187,11 @@ fn a_killed_gateway_leaves_no_worker_and_goes_on_where_it_was() {
     let gateway = gateway.again(&home).expect("the gateway starts again on its ports");
     let _encoder = Publisher::copy(&home, &clip.path, 0, &gateway.publish_url(&key));
     let newest = before.renditions.iter().filter_map(|r| r.newest).max().unwrap();
+    let number = before.renditions[0].discontinuity;
     until(&watch, "new segments at the old addresses", PATIENCE, |p| {
-        p.all(|r| r.newest.is_some_and(|n| n > newest) && r.since_discontinuity >= 3)
+        p.all(|r| {
+            r.newest.is_some_and(|n| n > newest) && r.discontinuity > number && r.since_discontinuity >= 3
+        })
     });
     let outcome = judged(watch);
     outcome.assert_clean();

@@ -9,7 +9,7 @@
 //! | `ts.psi` | pointer 0, one section a packet, CRC right, one program, 0xff behind |
 //! | `ts.layout` | stream types H.264 (0x1b) and ADTS (0x0f), PIDs and PSI the same for the whole session |
 //! | `ts.pid` | no packet of a PID the PMT does not name, no null packets |
-//! | `ts.counter` | continuity counters run on per PID, over segments too |
+//! | `ts.counter` | continuity counters run on per PID, over segments too; at a discontinuity a jump is a note |
 //! | `ts.pcr` | on the PCR PID, at most 100 ms apart, in the first packet of the segment's first PES, reserved bits 1 |
 //! | `ts.pcr-dts` | never above the DTS of a PES that follows |
 //! | `ts.pes` | headers well formed, stream ids, alignment, DTS left out when equal |
@@ -42,7 +42,7 @@ use crate::report::Findings;
 use packet::{PACKET, Packet};
 use pes::{Fault, Pes, Raw};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use packet::PACKET as PACKET_BYTES;
 
@@ -151,6 +151,8 @@ pub struct Checker {
     report: Report,
     layout: Option<Layout>,
     counters: BTreeMap<u16, u8>,
+    /// PIDs seen in the present segment.
+    counted_here: BTreeSet<u16>,
     last_pcr: Option<u64>,
     /// The last PCR before a discontinuity, until the next one is seen.
     pcr_before_break: Option<u64>,
@@ -197,6 +199,7 @@ impl Checker {
             report: Report::default(),
             layout: None,
             counters: BTreeMap::new(),
+            counted_here: BTreeSet::new(),
             last_pcr: None,
             pcr_before_break: None,
             audio_tail: None,
@@ -224,6 +227,7 @@ impl Checker {
         if entry.missed {
             self.counters.clear();
         }
+        self.counted_here.clear();
         let walk = self.packets(name, entry, bytes);
         let facts = self.units(&walk, bytes.len());
         self.across(&walk, &facts);
@@ -263,7 +267,7 @@ impl Checker {
                     continue;
                 }
             };
-            self.counter(name, index, &packet);
+            self.counter(name, entry, index, &packet);
             if walk.units.is_empty() && open.is_empty() {
                 psi.push(packet.pid);
             }
@@ -280,13 +284,19 @@ impl Checker {
         walk
     }
 
-    fn counter(&mut self, name: &str, index: usize, packet: &Packet<'_>) {
+    fn counter(&mut self, name: &str, entry: Entry, index: usize, packet: &Packet<'_>) {
         let before = self.counters.insert(packet.pid, packet.counter);
+        let opening = entry.discontinuity && self.counted_here.insert(packet.pid);
         let told = packet.adaptation.as_ref().is_some_and(|a| a.discontinuity);
         let Some(before) = before.filter(|_| !told && packet.pid != 0x1fff) else { return };
         let want = if packet.has_payload { (before + 1) & 15 } else { before };
-        if packet.counter != want {
-            let text = format!("packet {index} of PID {:#x} has {}, not {want}", packet.pid, packet.counter);
+        if packet.counter == want {
+            return;
+        }
+        let text = format!("packet {index} of PID {:#x} has {}, not {want}", packet.pid, packet.counter);
+        if opening {
+            self.report.findings.note("ts.counter", name, text); // players start afresh there
+        } else {
             self.broken("ts.counter", name, text);
         }
     }
