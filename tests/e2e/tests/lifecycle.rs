@@ -88,7 +88,7 @@ fn a_publisher_that_is_back_at_once_costs_one_discontinuity() {
         p.all(|r| r.discontinuity > 0 && r.since_discontinuity >= 3)
     });
     let outcome = judged(watch);
-    outcome.assert_clean();
+    outcome.assert_clean_with_pause(4.0);
     discontinuities(&outcome, 1);
 }
 

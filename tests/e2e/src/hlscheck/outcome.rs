@@ -328,6 +328,18 @@ impl Outcome {
         assert!(rest.is_empty(), "rules {rest:?}\n{self}");
     }
 
+    /// As `assert_clean`, but the lists may have stood still for up to `seconds` once: a change of publishers costs
+    /// the time until the new one's first segment is whole.
+    ///
+    /// # Panics
+    /// On any violation of another rule, or a longer pause.
+    #[track_caller]
+    pub fn assert_clean_with_pause(&self, seconds: f64) {
+        self.assert_clean_but(&["M11"]);
+        let longest = self.renditions.iter().map(|r| r.update_gap_max).fold(0.0, f64::max);
+        assert!(longest <= seconds, "the lists stood still for {longest:.2} s\n{self}");
+    }
+
     /// Writes the JSON form beside the segments.
     pub fn save(&self, to: &Path) -> Result<()> {
         fs::write(to, serde_json::to_vec_pretty(self)?)?;

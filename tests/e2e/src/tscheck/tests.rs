@@ -180,7 +180,7 @@ fn broken_units_are_found() {
         ("half a second in a PES", "ts.adts", |u| {
             sound(u, 2).data = (0..24).flat_map(|_| adts(50)).collect()
         }),
-        ("audio gap", "ts.audio-gap", |u| sound(u, 5).pts += 5),
+        ("audio gap", "ts.audio-gap", |u| sound(u, 5).pts += 95),
         ("audio overlap", "ts.audio-gap", |u| drop(sound(u, 5).data.drain(..97))),
         ("no audio", "ts.missing", |u| u.retain(|u| u.video)),
         ("no video", "ts.missing", |u| u.retain(|u| !u.video)),
