@@ -6,6 +6,8 @@
 //!  encoder output (Annex B) ───────────────────────────┴▶ normalise ─▶ AccessUnit { data, idr, parameter sets seen }
 //! ```
 
+use std::sync::LazyLock;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use h264_reader::{nal::sps::SeqParameterSet, rbsp};
 use serde::{Deserialize, Serialize};
@@ -307,7 +309,8 @@ pub fn normalise(body: &Bytes, length_size: u8) -> AccessUnit {
         {
             unit.repairs += 1; // several units under one length (seen from RootEncoder)
             plain = false;
-            nals.extend(annex_b_or_head(nal).map(|inner| body.slice_ref(inner)));
+            let inner = annex_b_or_head(nal).filter(|inner| !inner.is_empty());
+            nals.extend(inner.map(|inner| body.slice_ref(inner)));
         } else {
             nals.push(body.slice_ref(nal));
         }
@@ -373,7 +376,9 @@ fn length_fits(data: &[u8]) -> bool {
 
 /// First start code: where it begins, and where the unit after it begins.
 fn find_start_code(data: &[u8]) -> Option<(usize, usize)> {
-    let at = memchr::memmem::find(data, &[0, 0, 1])?;
+    static FINDER: LazyLock<memchr::memmem::Finder<'static>> =
+        LazyLock::new(|| memchr::memmem::Finder::new(&[0, 0, 1]));
+    let at = FINDER.find(data)?;
     Some((if at > 0 && data[at - 1] == 0 { at - 1 } else { at }, at + 3))
 }
 
@@ -453,6 +458,11 @@ mod tests {
             ("with an empty unit", lengths(&[&[], slice]), 4),
             ("annex b", [&[0, 0, 0, 1, 9, 0xF0, 0, 0, 1], slice].concat().into(), 4),
             ("start code inside a length", lengths(&[&[&[9, 0xF0, 0x80, 0, 0, 0, 1], slice].concat()]), 4),
+            (
+                "two start codes in a row inside a length",
+                lengths(&[&[&[9, 0xF0, 0x80, 0, 0, 1, 0, 0, 1], slice].concat()]),
+                4,
+            ),
             ("a length past the end", [&want[..], &[0, 0, 1, 0, 0x41]].concat().into(), 4),
         ] {
             let unit = normalise(&body, size);

@@ -200,7 +200,13 @@ impl Live {
                     Wake::Command(Some(Command::Publish(publisher))) => self.on_publisher(publisher),
                     Wake::Command(Some(Command::Stop(how))) => self.on_stop(how),
                     Wake::Command(None) => {}
-                    Wake::Publisher(item) => self.on_item(item),
+                    Wake::Publisher(item) => {
+                        self.on_item(item);
+                        // What else is there already costs no further waking.
+                        while let Some(item) = self.waiting_item() {
+                            self.on_item(Some(item));
+                        }
+                    }
                     Wake::Encoder(heard) => self.on_heard(heard),
                     Wake::Tick => {}
                 }
@@ -248,6 +254,12 @@ impl Live {
             () = self.shared.stop.cancelled(), if ended => Wake::Tick,
             () = sleep_until(tick) => Wake::Tick,
         }
+    }
+
+    /// An item of the publisher that is there already, if the stream listens to it now.
+    fn waiting_item(&mut self) -> Option<FromPublisher> {
+        let listening = matches!(self.stage, Stage::Probing(_) | Stage::Running(_));
+        self.publisher.as_mut().filter(|_| listening)?.packets.try_recv().ok()
     }
 
     /// How long nothing needs to be looked at without being woken.
