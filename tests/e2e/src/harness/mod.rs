@@ -5,6 +5,7 @@
 //! Whatever a test starts ends with it: children are killed by their own ids when their owner is dropped. When a test
 //! fails, the tail of each child's log is printed.
 
+mod browser;
 mod clips;
 pub mod flv;
 mod gateway;
@@ -12,6 +13,7 @@ mod publisher;
 mod stage;
 mod wire;
 
+pub use browser::Browser;
 pub use clips::{Clip, clip};
 pub use gateway::{Gateway, Home, Key, binary};
 pub use publisher::{Publisher, ffmpeg, gstreamer};
