@@ -9,12 +9,12 @@ trap 'rm -rf "$clips"' EXIT
 cargo build -q --release -p transcode --example ladder_bench
 bench=${CARGO_TARGET_DIR:-target}/release/examples/ladder_bench
 
-# A slow zoom with fine detail, a moving inlay and grain: about as hard to encode as a game.
+# A test picture with a moving inlay of fine detail, under grain: about as hard to encode as a game.
 clip() {
     ffmpeg -nostdin -loglevel error -y \
-        -f lavfi -i "mandelbrot=size=$1:rate=30:end_scale=0.02:end_pts=600" \
-        -f lavfi -i "testsrc2=size=480x270:rate=30" -f lavfi -i "sine=frequency=440:sample_rate=48000" \
-        -filter_complex "[0][1]overlay=x='mod(60*t,W-w)':y='H/2+H/4*sin(t)',noise=alls=6:allf=t,format=yuv420p[v]" \
+        -f lavfi -i "testsrc2=size=$1:rate=30" -f lavfi -i "cellauto=size=480x270:rate=30:rule=110" \
+        -f lavfi -i "sine=frequency=440:sample_rate=48000" -filter_complex \
+        "[1]scale=960:540[c];[0][c]overlay=x='mod(60*t,W-w)':y='(H-h)/2*(1+sin(t))',noise=alls=8:allf=t,format=yuv420p[v]" \
         -map "[v]" -map 2:a -t "$seconds" -c:v libx264 -preset veryfast -b:v "$2" -maxrate "$2" -bufsize "$2" \
         -g 60 -keyint_min 60 -sc_threshold 0 -c:a aac -ac 2 "$3"
 }

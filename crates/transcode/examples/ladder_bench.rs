@@ -27,13 +27,14 @@ struct Took {
     peak: u64,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let mut args = env::args().skip(1);
     match (args.next().as_deref(), args.next()) {
         (Some("worker"), None) => transcode::worker_main(),
         (Some(file), rungs) => {
-            compare(file, rungs.as_deref().unwrap_or("720:3000,480:1400,360:800")).await;
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(compare(file, rungs.as_deref().unwrap_or("720:3000,480:1400,360:800")));
             ExitCode::SUCCESS
         }
         (None, _) => {

@@ -261,18 +261,18 @@ impl Progress {
     }
 
     fn note_in(&self, dts: Option<i64>) {
-        if let Some(dts) = dts {
-            if self.video_in.fetch_max(dts, Ordering::Relaxed) == NEVER {
-                self.video_out.iter().for_each(|rung| rung.store(dts, Ordering::Relaxed));
-            }
+        if let Some(dts) = dts
+            && self.video_in.fetch_max(dts, Ordering::Relaxed) == NEVER
+        {
+            self.video_out.iter().for_each(|rung| rung.store(dts, Ordering::Relaxed));
         }
     }
 
     fn note_out(&self, output: &Output) {
-        if let Output::Video { rung, packet } = output {
-            if let Some(rung) = self.video_out.get(*rung) {
-                rung.fetch_max(packet.dts.ticks(), Ordering::Relaxed);
-            }
+        if let Output::Video { rung, packet } = output
+            && let Some(rung) = self.video_out.get(*rung)
+        {
+            rung.fetch_max(packet.dts.ticks(), Ordering::Relaxed);
         }
     }
 

@@ -4,7 +4,7 @@ mod support;
 
 use bytes::Bytes;
 use media::{MediaEvent, MediaSpan, TrackKind, VideoConfig};
-use support::{check_rung, clip, events, inputs, packets, picture, planned, run, times};
+use support::{check_rung, clip, events, inputs, likeness, packets, picture, planned, run, times};
 use transcode::{
     Input, Isolation,
     ladder::{AudioPlan, RungWish, Treatment, Wishes},
@@ -37,10 +37,26 @@ async fn every_rung_has_the_sources_times_and_opens_at_its_keyframes() {
     assert_eq!(made.configs.len(), encoded.len());
     for (index, rung) in encoded.iter().enumerate() {
         assert_eq!(made.configs[index].dimensions(), (rung.width, rung.height));
+        assert_eq!(made.configs[index].frame_rate(), rung.frame_rate);
         let Treatment::Encode(settings) = &rung.treatment else { unreachable!() };
         assert_eq!(sps(&made.configs[index]).level_idc, settings.level_idc, "{}", rung.name);
         check_rung(&made, index, &source_times, &source_keys);
+        let likeness = likeness(&made, index, &clip.path);
+        assert!(likeness > 30.0, "{}: {likeness} dB", rung.name);
     }
+}
+
+#[tokio::test]
+async fn what_obs_sends_by_default_is_known_at_once() {
+    let clip = clip(
+        "flv",
+        "-f lavfi -i testsrc2=size=1280x720:rate=30 -f lavfi -i sine -t 1 -c:v libx264 -preset veryfast -c:a aac",
+    );
+    let source = transcode::file::probe(&clip.path, &Wishes::default()).unwrap();
+    let text = source.describe();
+    assert!(text.contains("1280x720 at 30 fps, H.264 High 3.1, keyframes every 8.3 s"), "{text}");
+    let plan = transcode::ladder::plan(&source, &Wishes::default());
+    assert!(plan.rungs[0].reason.contains("set the keyframe interval to 2 s"), "{plan}");
 }
 
 #[tokio::test]
@@ -98,6 +114,9 @@ async fn what_players_do_not_take_becomes_8_bit_420() {
             let sps = sps(config);
             assert_eq!((sps.chroma_format, sps.bit_depth), (1, 8), "{name}");
             check_rung(&made, index, &source_times, &source_times[..1]);
+            let likeness = likeness(&made, index, &clip.path);
+            // FFmpeg's own conversion of RGB uses another matrix than ours
+            assert!(likeness > 30.0 || name == "RGB", "{name}: {likeness} dB");
         }
     }
 }

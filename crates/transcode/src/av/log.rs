@@ -5,13 +5,20 @@ use std::sync::Once;
 
 use ffmpeg_next::util::log::Level;
 
-/// Sends FFmpeg's errors to `tracing`, once for the process; less than errors is dropped.
+static ONCE: Once = Once::new();
+
+/// Sends FFmpeg's errors to `tracing`; less than errors is dropped. The first call of this or [`to_stderr`] counts for the
+/// whole process.
 pub(crate) fn quiet() {
-    static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         ffmpeg_next::util::log::set_level(Level::Error);
         route::install();
     });
+}
+
+/// Leaves FFmpeg's errors on stderr, which the host of a worker reads.
+pub(crate) fn to_stderr() {
+    ONCE.call_once(|| ffmpeg_next::util::log::set_level(Level::Error));
 }
 
 /// Where C's `va_list` is handed on as a pointer; elsewhere FFmpeg keeps writing to stderr.

@@ -16,7 +16,7 @@ mod video;
 use ffmpeg_next::{codec, util::error::EAGAIN};
 
 pub(crate) use demux::{Demuxer, StreamKind};
-pub(crate) use log::quiet;
+pub(crate) use log::{quiet, to_stderr};
 pub(crate) use picture::{Picture, Pool};
 pub(crate) use scaler::{Rect, Scaler};
 pub(crate) use sound::{AudioDecoder, AudioEncoder, Samples, Stereo};

@@ -81,13 +81,14 @@ impl Scaler {
         Ok(())
     }
 
+    #[allow(clippy::unnecessary_cast, reason = "FFmpeg 8 makes an enumeration of these constants")]
     fn context_for(&mut self, picture: &Picture) -> Result<NonNull<SwsContext>, CodecError> {
         let (format, full_range) = picture.format();
         let from = From { format, full_range, width: picture.width(), height: picture.height() };
-        if let Some((context, built_for)) = self.context {
-            if built_for == from {
-                return Ok(context);
-            }
+        if let Some((context, built_for)) = self.context
+            && built_for == from
+        {
+            return Ok(context);
         }
         self.free();
         let rgb = matches!(format, Pixel::GBRP | Pixel::GBRP10LE | Pixel::GBRP12LE | Pixel::GBRP14LE);

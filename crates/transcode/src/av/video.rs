@@ -92,7 +92,8 @@ impl Colour {
 pub(crate) struct EncoderSettings {
     pub(crate) width: u32,
     pub(crate) height: u32,
-    /// For the rate control's first guess; durations come from the pictures' times.
+    /// The rate that is declared and that the rate control reckons with; where unknown, durations come from the
+    /// pictures' times.
     pub(crate) frame_rate: Option<FrameRate>,
     pub(crate) bitrate_bps: u32,
     pub(crate) maxrate_bps: u32,
@@ -136,7 +137,10 @@ impl VideoEncoder {
         let rate = settings.frame_rate.map_or((30, 1), |rate| (rate.num() as i32, rate.den() as i32));
         video.set_frame_rate(Some(Rational(rate.0, rate.1)));
         let mut options = Dictionary::new();
-        let level = settings.level_idc.to_string();
+        let level = settings.level_idc;
+        // Makes the rate control count frames, and the parameter sets say the frame rate rather than 90000 fps, which
+        // some players would believe. Times pass through as they are either way.
+        let regular = if settings.frame_rate.is_some() { ":force-cfr=1" } else { "" };
         // x264 writes this into the stream, and receivers (ours too) believe it.
         let keyint = settings.gop.map_or_else(|| "infinite".to_owned(), |frames| frames.to_string());
         for (key, value) in [
@@ -148,7 +152,7 @@ impl VideoEncoder {
             ("threads", settings.threads.max(1).to_string()),
             ("flags", "+global_header+cgop".to_owned()),
             ("forced-idr", "1".to_owned()),
-            ("x264-params", format!("level={level}:keyint={keyint}:scenecut=0:open-gop=0")),
+            ("x264-params", format!("level={level}:keyint={keyint}:scenecut=0:open-gop=0{regular}")),
             ("color_range", "tv".to_owned()),
             ("color_primaries", settings.colour.primaries.to_string()),
             ("color_trc", settings.colour.transfer.to_string()),

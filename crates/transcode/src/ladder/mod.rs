@@ -11,6 +11,8 @@ mod plan;
 mod replan;
 mod size;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod tests_support;
 
 use std::{fmt, str::FromStr};

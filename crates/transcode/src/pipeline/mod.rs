@@ -37,6 +37,13 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Joined(Option<thread::JoinHandle<()>>);
 
+impl Joined {
+    /// Leaves the thread to end with the process.
+    pub(crate) fn detach(mut self) {
+        self.0 = None;
+    }
+}
+
 impl Drop for Joined {
     fn drop(&mut self) {
         if let Some(thread) = self.0.take() {

@@ -36,6 +36,8 @@ const BITRATE_LOOK: MediaSpan = MediaSpan::from_millis(1000);
 /// Sides of a picture, and its area, beyond which nothing is served: H.264's level 6.2.
 const MAX_SIDE: u32 = 8192;
 const MAX_AREA: u32 = 8192 * 4352;
+/// A declared rate up to this many times the measured one is believed; twice as much is a field rate.
+const MISSING: f64 = 1.6;
 /// Rates that encoders are set to; a measured one is taken for the nearest that it could be.
 const USUAL_RATES: [(u32, u32); 14] = [
     (30, 1),
@@ -234,8 +236,10 @@ impl Look {
         // Stamps of whole milliseconds may be off by one at either end.
         let slack = 0.01 + 0.002 / span;
         let near = |rate: FrameRate| (rate.as_f64() / measured - 1.0).abs() <= slack;
+        // Frames may be missing at the start, but none can be too many.
+        let missing = |rate: FrameRate| (measured..measured * MISSING).contains(&rate.as_f64());
         declared
-            .find(|rate| near(*rate))
+            .find(|rate| near(*rate) || missing(*rate))
             .or_else(|| {
                 USUAL_RATES
                     .iter()
@@ -254,11 +258,11 @@ impl Look {
             let longest = self.longest_gop.map_or(set, |seen| seen.max(set));
             return Some(Gop::Known { longest, scene_cuts: x264.scene_cuts, open: x264.open });
         }
-        if let (Some(longest), Some(shortest)) = (self.longest_gop, self.shortest_gop) {
-            if longest >= TRUSTED_GOP || looked >= GOP_LOOK {
-                let scene_cuts = shortest.ticks() < longest.ticks() * 9 / 10;
-                return Some(Gop::Known { longest, scene_cuts, open: self.recovery_points });
-            }
+        if let (Some(longest), Some(shortest)) = (self.longest_gop, self.shortest_gop)
+            && (longest >= TRUSTED_GOP || looked >= GOP_LOOK)
+        {
+            let scene_cuts = shortest.ticks() < longest.ticks() * 9 / 10;
+            return Some(Gop::Known { longest, scene_cuts, open: self.recovery_points });
         }
         (now - self.last_key > cap).then_some(Gop::LongerThan(cap))
     }
@@ -361,7 +365,8 @@ mod tests {
             ("near the VUI's", 29.9, None, "30/1"),
             ("the VUI is wrong", 60.0, None, "60/1"),
             ("the VUI is wrong, the metadata right", 59.94, Some(59.94), "60000/1001"),
-            ("both are wrong", 25.0, Some(1000.0), "25/1"),
+            ("frames are missing", 25.0, None, "30/1"),
+            ("both are wrong", 15.0, Some(1000.0), "15/1"),
             ("unusual", 17.0, None, "17/1"),
         ] {
             let mut probe = probe(&[video_config(), audio_config()]);

@@ -12,7 +12,7 @@ use rustix::process::{Resource, Rlimit, Signal};
 use tokio::sync::mpsc;
 
 use super::protocol::{FromWorker, ToWorker, read, write};
-use crate::{Input, Job, Output, pipeline, transcoder::Progress};
+use crate::{Input, Job, Output, av, pipeline, transcoder::Progress};
 
 /// Inputs read ahead of the decoder; more wait in the socket and then in the host.
 const READ_AHEAD: usize = 16;
@@ -21,7 +21,8 @@ const WRITE_BEHIND: usize = 16;
 /// Added to the process's nice value, so that the gateway's own work goes first.
 const NICENESS: i32 = 5;
 
-/// What `sluice worker` runs; its standard input must be the host's socket. Exits when that ends.
+/// What `sluice worker` runs; its standard input must be the host's socket. Ends when the job is done, or exits when the
+/// socket ends. To be called first thing in `main`: it blocks, so not inside a tokio runtime.
 pub fn worker_main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -38,6 +39,7 @@ fn run() -> io::Result<()> {
         return Err(io::Error::other("started by hand; only `sluice serve` starts workers"));
     }
     die_with_parent();
+    av::to_stderr();
     let mut from = BufReader::new(socket.try_clone()?);
     let mut buffer = Vec::new();
     let job: Job = match read(&mut from, &mut buffer)? {
@@ -51,7 +53,8 @@ fn run() -> io::Result<()> {
     let (outbox, mut output) = mpsc::channel(WRITE_BEHIND);
     let rungs = job.video.as_ref().map_or(0, |video| video.rungs.len());
     let progress = Arc::new(Progress::new(rungs));
-    let _joined = pipeline::in_thread(job, inbox, outbox, Arc::clone(&progress))?;
+    // Not joined: a codec may hang, and the end of this function is the end of the process.
+    pipeline::in_thread(job, inbox, outbox, Arc::clone(&progress))?.detach();
     let mut to = socket;
     let mut told = progress.stats();
     while let Some(message) = output.blocking_recv() {
@@ -66,8 +69,7 @@ fn run() -> io::Result<()> {
         }
         write(&mut to, &FromWorker::Output(message))?;
         if last {
-            // Joining could wait for a codec that hangs, and the host has all it needs.
-            process::exit(0);
+            return Ok(());
         }
     }
     Err(io::Error::other("the pipeline ended without a word"))

@@ -7,7 +7,7 @@
 //! ```
 
 use std::{
-    io,
+    env, io,
     os::fd::OwnedFd,
     path::PathBuf,
     process::{ExitStatus, Stdio},
@@ -38,6 +38,8 @@ use crate::{Input, Job, Output, StartError, transcoder::Progress};
 const EXIT_GRACE: Duration = Duration::from_secs(2);
 /// Lines of a worker's stderr that are logged in one second; a broken stream can cause thousands.
 const LOG_LINES_A_SECOND: u32 = 5;
+/// The only environment that a worker gets: it decodes what strangers send, and secrets stand in the rest.
+const PASSED_ON: [&str; 4] = ["LD_LIBRARY_PATH", "RUST_BACKTRACE", "LLVM_PROFILE_FILE", "TZ"];
 /// Longest line of stderr that is kept whole.
 const MAX_LINE: u64 = 1000;
 
@@ -61,8 +63,13 @@ impl Host {
         let (ours, theirs) = UnixStream::pair().map_err(StartError::Socket)?;
         let theirs = theirs.into_std().map_err(StartError::Socket)?;
         theirs.set_nonblocking(false).map_err(StartError::Socket)?;
+        let kept = PASSED_ON.iter().filter_map(|name| Some((name, env::var_os(name)?)));
         let mut child = Command::new(&exe)
             .arg("worker")
+            .env_clear()
+            .envs(kept)
+            // A Ctrl-C at the terminal is for the gateway, which lets workers finish.
+            .process_group(0)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -77,18 +84,10 @@ impl Host {
         if let Some(stderr) = child.stderr.take() {
             logging.spawn(log(stderr, child.id().unwrap_or(0)));
         }
+        let overseer = Overseer { outbox, progress, stop: stop.clone(), pid: Arc::clone(&pid) };
         // The one task that nobody joins: it must outlive the Host by the moment it takes to reap. It ends by itself
         // when the process does, and owns the others.
-        tokio::spawn(oversee(
-            child,
-            feeding,
-            logging,
-            reading,
-            outbox,
-            progress,
-            stop.clone(),
-            Arc::clone(&pid),
-        ));
+        tokio::spawn(overseer.run(child, reading, feeding, logging));
         Ok(Self { stop, pid })
     }
 
@@ -124,65 +123,70 @@ async fn feed(mut to: OwnedWriteHalf, job: Job, mut inbox: mpsc::Receiver<Input>
     inbox.close();
 }
 
-/// The worker's outputs, until it ends or says something impossible. Returns its last word, if it had one.
-async fn hear(
-    mut from: OwnedReadHalf,
-    outbox: &mpsc::Sender<Output>,
-    progress: &Progress,
-) -> io::Result<Option<Output>> {
-    let mut buffer = Vec::new();
-    loop {
-        match read_async(&mut from, &mut buffer).await? {
-            Some(FromWorker::Stats(stats)) => progress.set_stats(stats),
-            Some(FromWorker::Output(last @ (Output::Finished | Output::Failed(_)))) => return Ok(Some(last)),
-            Some(FromWorker::Output(output)) => {
-                if outbox.send(output).await.is_err() {
-                    return Ok(None);
-                }
-            }
-            None => return Ok(None),
-        }
-    }
-}
-
-async fn oversee(
-    mut child: Child,
-    feeding: JoinSet<()>,
-    mut logging: JoinSet<()>,
-    reading: OwnedReadHalf,
+/// Hears a worker to its end, whichever it is.
+struct Overseer {
     outbox: mpsc::Sender<Output>,
     progress: Arc<Progress>,
     stop: CancellationToken,
     pid: Arc<AtomicU32>,
-) {
-    let last = tokio::select! {
-        last = hear(reading, &outbox, &progress) => Some(last),
-        () = stop.cancelled() => None,
-    };
-    let status = match last {
-        Some(Ok(_)) => tokio::select! {
-            status = child.wait() => status,
-            () = stop.cancelled() => kill(&mut child).await,
-            () = sleep(EXIT_GRACE) => kill(&mut child).await,
-        },
-        _ => kill(&mut child).await,
-    };
-    pid.store(0, Ordering::Relaxed);
-    let end = match last {
-        None => return,
-        Some(Ok(Some(last))) => last,
-        Some(Ok(None)) => Output::Failed(format!("the worker process {}", how(&status))),
-        Some(Err(error)) => {
-            Output::Failed(format!("the worker process broke off: {error}; it {}", how(&status)))
+}
+
+impl Overseer {
+    async fn run(
+        self,
+        mut child: Child,
+        reading: OwnedReadHalf,
+        feeding: JoinSet<()>,
+        mut logging: JoinSet<()>,
+    ) {
+        let last = tokio::select! {
+            last = self.hear(reading) => Some(last),
+            () = self.stop.cancelled() => None,
+        };
+        let status = match last {
+            Some(Ok(_)) => tokio::select! {
+                status = child.wait() => status,
+                () = self.stop.cancelled() => kill(&mut child).await,
+                () = sleep(EXIT_GRACE) => kill(&mut child).await,
+            },
+            _ => kill(&mut child).await,
+        };
+        self.pid.store(0, Ordering::Relaxed);
+        drop(feeding);
+        let end = match last {
+            None => return,
+            Some(Ok(Some(last))) => last,
+            Some(Ok(None)) => Output::Failed(format!("the worker process {}", how(&status))),
+            Some(Err(error)) => {
+                Output::Failed(format!("the worker process broke off: {error}; it {}", how(&status)))
+            }
+        };
+        // What it wrote last is often the reason.
+        let _ = timeout(EXIT_GRACE, logging.join_next()).await;
+        tokio::select! {
+            _ = self.outbox.send(end) => {}
+            () = self.stop.cancelled() => {}
         }
-    };
-    // What it wrote last is often the reason.
-    let _ = timeout(EXIT_GRACE, logging.join_next()).await;
-    tokio::select! {
-        _ = outbox.send(end) => {}
-        () = stop.cancelled() => {}
     }
-    drop(feeding);
+
+    /// The worker's outputs, until it ends or says something impossible. Returns its last word, if it had one.
+    async fn hear(&self, mut from: OwnedReadHalf) -> io::Result<Option<Output>> {
+        let mut buffer = Vec::new();
+        loop {
+            match read_async(&mut from, &mut buffer).await? {
+                Some(FromWorker::Stats(stats)) => self.progress.set_stats(stats),
+                Some(FromWorker::Output(last @ (Output::Finished | Output::Failed(_)))) => {
+                    return Ok(Some(last));
+                }
+                Some(FromWorker::Output(output)) => {
+                    if self.outbox.send(output).await.is_err() {
+                        return Ok(None);
+                    }
+                }
+                None => return Ok(None),
+            }
+        }
+    }
 }
 
 async fn kill(child: &mut Child) -> io::Result<ExitStatus> {

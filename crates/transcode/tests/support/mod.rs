@@ -168,3 +168,42 @@ pub fn check_rung(made: &Made, rung: usize, want_times: &[i64], want_keys: &[i64
     assert_eq!(times(packets), want_times, "rung {rung}: the source's times");
     assert_eq!(made.keys(rung), want_keys, "rung {rung}: keyframes at the cuts");
 }
+
+/// Decodes a rung with FFmpeg's command line, which must have nothing to say about it, and compares its pictures with
+/// the source's: PSNR in dB.
+pub fn likeness(made: &Made, rung: usize, source: &Path) -> f64 {
+    let VideoConfig::H264(config) = &made.configs[rung];
+    let mut bytes = Vec::new();
+    let mut put = |unit: &[u8]| {
+        bytes.extend([0, 0, 0, 1]);
+        bytes.extend(unit);
+    };
+    config.sps_units.iter().chain(&config.pps_units).for_each(|unit| put(unit));
+    for packet in &made.video[rung] {
+        media::h264::units(&packet.data).for_each(&mut put);
+    }
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("rung.h264");
+    std::fs::write(&path, bytes).expect("it can be written");
+    let (width, height) = made.configs[rung].dimensions();
+    let graph = format!(
+        "[0:v]settb=1/25,setpts=N[a];[1:v]scale={width}:{height}:flags=bicubic,format=yuv420p,settb=1/25,setpts=N[b];[a][b]psnr=shortest=1"
+    );
+    let run = |level: &str, args: &[&std::ffi::OsStr]| {
+        let output = Command::new("ffmpeg")
+            .args(["-nostdin", "-hide_banner", "-loglevel", level, "-i"])
+            .arg(&path)
+            .args(args)
+            .args(["-f", "null", "-"])
+            .output()
+            .expect("ffmpeg is installed");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let complaints = run("warning", &[]);
+    // A raw stream has no timestamps, which FFmpeg's muxer remarks on.
+    let complaints: Vec<&str> = complaints.lines().filter(|line| !line.contains("imestamp")).collect();
+    assert!(complaints.is_empty(), "rung {rung}: {complaints:?}");
+    let told = run("info", &["-i".as_ref(), source.as_os_str(), "-lavfi".as_ref(), graph.as_ref()]);
+    let average = told.rsplit_once("average:").expect("a PSNR").1.split(' ').next().unwrap_or_default();
+    average.parse().expect("a number")
+}

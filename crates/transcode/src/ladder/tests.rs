@@ -1,0 +1,286 @@
+//! Tables of plans.
+
+use media::MediaSpan;
+
+use super::{tests_support::*, *};
+use crate::source::{Gop, Source};
+
+/// `720p copy, 480p 1400, 360p 800 @15` for a plan's rungs.
+fn shape(plan: &Plan) -> String {
+    let rung = |rung: &Rung| {
+        let (wide, high) = (rung.width, rung.height);
+        match &rung.treatment {
+            Treatment::Copy => format!("{} {wide}x{high} copy", rung.name),
+            Treatment::Encode(settings) => {
+                let halved = if settings.halve_rate { " halved" } else { "" };
+                format!("{} {wide}x{high} {}{halved}", rung.name, settings.bitrate_bps / 1000)
+            }
+        }
+    };
+    plan.rungs.iter().map(rung).collect::<Vec<_>>().join(", ")
+}
+
+#[track_caller]
+fn check(name: &str, source: &Source, wishes: &Wishes, want: &str) -> Plan {
+    let plan = plan(source, wishes);
+    assert_eq!(shape(&plan), want, "{name}");
+    for rung in &plan.rungs {
+        let Treatment::Encode(settings) = &rung.treatment else { continue };
+        assert!(rung.width % 2 == 0 && rung.height % 2 == 0, "{name}");
+        assert!(settings.bufsize_bits <= settings.maxrate_bps, "{name}");
+        assert!(rung.peak_bps.unwrap() > rung.average_bps.unwrap(), "{name}");
+    }
+    let names: std::collections::HashSet<_> = plan.rungs.iter().map(|rung| &rung.name).collect();
+    assert_eq!(names.len(), plan.rungs.len(), "{name}: names differ");
+    plan
+}
+
+#[test]
+fn ladders_by_source() {
+    for (name, source, want) in [
+        (
+            "1080p30",
+            video(1920, 1080, 30, 2000),
+            "1080p 1920x1080 copy, 720p 1280x720 3000, 480p 854x480 1400, 360p 640x360 800",
+        ),
+        ("720p30", video(1280, 720, 30, 2000), "720p 1280x720 copy, 480p 854x480 1400, 360p 640x360 800"),
+        (
+            "720p60",
+            video(1280, 720, 60, 2000),
+            "720p 1280x720 copy, 480p 854x480 1400 halved, 360p 640x360 800 halved",
+        ),
+        (
+            "1080p60",
+            video(1920, 1080, 60, 1000),
+            "1080p 1920x1080 copy, 720p 1280x720 4500, 480p 854x480 1400 halved, 360p 640x360 800 halved",
+        ),
+        ("portrait", video(720, 1280, 30, 2000), "720p 720x1280 copy, 480p 480x854 1400, 360p 360x640 800"),
+        ("480p", video(854, 480, 30, 2000), "480p 854x480 copy, 360p 640x360 800, 240p 428x240 400"),
+        ("360p", video(640, 360, 30, 2000), "360p 640x360 copy, 240p 426x240 400"),
+        ("tiny", video(320, 180, 30, 2000), "180p 320x180 copy"),
+        (
+            "no double top",
+            video(1366, 768, 30, 2000),
+            "768p 1366x768 copy, 480p 854x480 1400, 360p 640x360 800",
+        ),
+        (
+            "1440p loses the second",
+            video(2560, 1440, 30, 2000),
+            "1440p 2560x1440 copy, 720p 1280x720 3000, 480p 854x480 1400, 360p 640x360 800",
+        ),
+        (
+            "OBS's default GOP",
+            video(1280, 720, 30, 8333),
+            "720p 1280x720 3000, 480p 854x480 1400, 360p 640x360 800",
+        ),
+        (
+            "2160p that must be encoded",
+            video(3840, 2160, 30, 8333),
+            "1080p 1920x1080 5000, 720p 1280x720 3000, 480p 854x480 1400, 360p 640x360 800",
+        ),
+        (
+            "odd sizes",
+            video(1279, 719, 30, 8333),
+            "719p 1278x718 2990, 480p 854x480 1400, 360p 640x360 800, 240p 426x240 400",
+        ),
+    ] {
+        check(name, &source, &Wishes::default(), want);
+    }
+}
+
+#[test]
+fn a_poor_source_is_not_made_richer() {
+    let mut source = video(1280, 720, 30, 2000);
+    source.video.as_mut().unwrap().bitrate_bps = Some(1_500_000);
+    check("copied", &source, &Wishes::default(), "720p 1280x720 copy, 480p 854x480 975, 360p 640x360 633");
+    source.video.as_mut().unwrap().gop = Gop::LongerThan(MediaSpan::from_millis(4000));
+    check("encoded", &source, &Wishes::default(), "720p 1280x720 1500, 480p 854x480 975, 360p 640x360 633");
+}
+
+#[test]
+fn what_stands_in_the_way_of_a_copy_is_said() {
+    let long = Gop::LongerThan(MediaSpan::from_millis(4000));
+    let open = Gop::Known { longest: MediaSpan::from_millis(2000), scene_cuts: false, open: true };
+    for (name, change, want) in [
+        ("a long GOP", Change::Gop(known(8333)), Some("up to 8.3 s apart: set the keyframe interval to 2 s")),
+        ("the cap itself", Change::Gop(known(4000)), None),
+        ("29.97 fps at the cap", Change::Gop(known(4004)), None),
+        ("over the cap", Change::Gop(known(4200)), Some("up to 4.2 s apart")),
+        ("unknown GOP", Change::Gop(long), Some("more than 4.0 s apart")),
+        ("open GOP", Change::Gop(open), Some("open-gop=0")),
+        ("4:4:4", Change::Sps(244, 31, 3, 8, false), Some("4:4:4")),
+        ("4:2:2", Change::Sps(122, 31, 2, 8, false), Some("4:2:2")),
+        ("10 bit", Change::Sps(110, 31, 1, 10, false), Some("10 bits")),
+        ("High 10 with 8 bits", Change::Sps(110, 31, 1, 8, false), Some("profile High 10")),
+        ("interlaced", Change::Sps(100, 31, 1, 8, true), Some("progressive")),
+        ("level 6", Change::Sps(100, 60, 1, 8, false), Some("level 6.0")),
+        ("level 5.2", Change::Sps(100, 52, 1, 8, false), None),
+        ("Baseline", Change::Sps(66, 31, 1, 8, false), None),
+        ("Main", Change::Sps(77, 31, 1, 8, false), None),
+        ("120 fps", Change::Rate(120), Some("at most 60")),
+        ("60 fps", Change::Rate(60), None),
+    ] {
+        let source = changed(video(1280, 720, 30, 2000), &change);
+        let plan = plan(&source, &Wishes::default());
+        assert_eq!(plan.rungs[0].is_copy(), want.is_none(), "{name}: {}", plan.rungs[0].reason);
+        assert_eq!(plan.cut == CutMode::Keyframes, want.is_none(), "{name}");
+        assert!(plan.rungs[0].reason.contains(want.unwrap_or("copied")), "{name}: {}", plan.rungs[0].reason);
+        assert!(plan.rungs[1..].iter().all(|rung| !rung.is_copy()), "{name}");
+    }
+}
+
+#[test]
+fn the_operators_own_rungs() {
+    let rungs = |list: &[(u32, Option<u32>)]| Wishes {
+        rungs: list
+            .iter()
+            .map(|(height, bitrate_bps)| RungWish { height: *height, bitrate_bps: *bitrate_bps })
+            .collect(),
+        ..Wishes::default()
+    };
+    let source = video(1920, 1080, 30, 2000);
+    for (name, wishes, want) in [
+        (
+            "top and one",
+            rungs(&[(1080, None), (540, Some(900_000))]),
+            "1080p 1920x1080 copy, 540p 960x540 900",
+        ),
+        ("without the top", rungs(&[(720, None)]), "720p 1280x720 3000"),
+        (
+            "out of order, twice",
+            rungs(&[(360, None), (720, None), (360, None)]),
+            "720p 1280x720 3000, 360p 640x360 800",
+        ),
+        ("larger than the source", rungs(&[(2160, None)]), "1080p 1920x1080 copy"),
+        ("one at most", Wishes { max_rungs: 1, ..Wishes::default() }, "1080p 1920x1080 copy"),
+        ("none at most", Wishes { max_rungs: 0, ..Wishes::default() }, "1080p 1920x1080 copy"),
+        ("off", Wishes { mode: Mode::Off, ..Wishes::default() }, "1080p 1920x1080 copy"),
+    ] {
+        check(name, &source, &wishes, want);
+    }
+    let long = video(1920, 1080, 30, 8333);
+    let off = check(
+        "off, long GOP",
+        &long,
+        &Wishes { mode: Mode::Off, ..Wishes::default() },
+        "1080p 1920x1080 copy",
+    );
+    assert_eq!((off.target_duration, off.needs_transcoder(), off.notes.len()), (9, false, 1));
+}
+
+#[test]
+fn target_durations_hold_whatever_keyframes_come() {
+    for (name, gop, scene_cuts, want) in [
+        ("2 s", 2000, false, 2),
+        ("2 s at 29.97", 2002, false, 2),
+        ("1 s", 1000, false, 2),
+        ("3 s", 3000, false, 3),
+        ("2.5 s", 2500, true, 3),
+        ("the cap", 4004, true, 4),
+        ("encoded", 8333, true, 2),
+    ] {
+        let mut source = video(1280, 720, 30, gop);
+        source.video.as_mut().unwrap().gop =
+            Gop::Known { longest: MediaSpan::from_millis(gop), scene_cuts, open: false };
+        let plan = plan(&source, &Wishes::default());
+        assert_eq!(plan.target_duration, want, "{name}");
+        assert_eq!(plan.longest.millis(), i64::from(want) * 1000 + 490, "{name}");
+        if plan.cut == CutMode::Keyframes {
+            // a keyframe just short of the least segment, and the next as late as it may come
+            assert!(plan.segment + MediaSpan::from_millis(gop) <= plan.longest, "{name}");
+            assert!(plan.segment < MediaSpan::from_millis(2000), "{name}: a keyframe at 2 s must do");
+        } else {
+            assert_eq!(plan.segment.millis(), 2000, "{name}");
+        }
+    }
+}
+
+#[test]
+fn sound_is_copied_where_every_player_takes_it() {
+    for (name, asc, want_copy) in [
+        ("AAC-LC 48 kHz stereo", vec![0x11, 0x90], true),
+        ("AAC-LC 44.1 kHz mono", vec![0x12, 0x08], true),
+        ("HE-AAC 22.05 kHz", vec![0x2B, 0x92, 0x08, 0x00], true),
+        ("22.05 kHz", vec![0x13, 0x90], true),
+        ("16 kHz", vec![0x14, 0x10], false),
+        ("96 kHz", vec![0x10, 0x10], false),
+        ("5.1", vec![0x11, 0xB0], false),
+        ("Main profile", vec![0x09, 0x90], false),
+        ("960 samples", vec![0x11, 0x94], false),
+    ] {
+        let plan = plan(&with_audio(video(1280, 720, 30, 2000), &asc), &Wishes::default());
+        match &plan.audio {
+            AudioPlan::Copy => assert!(want_copy, "{name}"),
+            AudioPlan::Encode(settings) => {
+                assert!(!want_copy, "{name}");
+                assert_eq!(
+                    (settings.sample_rate, settings.channels, settings.bitrate_bps),
+                    (48_000, 2, 128_000)
+                );
+            }
+            AudioPlan::None => panic!("{name}"),
+        }
+    }
+    let silent = Source { audio: None, ..video(1280, 720, 30, 2000) };
+    assert_eq!(plan(&silent, &Wishes::default()).audio, AudioPlan::None);
+    let heard = Source { video: None, ..with_audio(video(1280, 720, 30, 2000), &[0x11, 0x90]) };
+    let only = plan(&heard, &Wishes::default());
+    assert_eq!((only.rungs.len(), only.cut, only.needs_transcoder()), (0, CutMode::Grid, false));
+}
+
+#[test]
+fn declared_rates_follow_the_rule() {
+    let plan = plan(&with_audio(video(1280, 720, 30, 8333), &[0x11, 0xB0]), &Wishes::default());
+    // (1.25 + 1/2 s) x 3 Mbit/s + 128 kbit/s of sound, and 10 % for MPEG-TS
+    assert_eq!(plan.rungs[0].peak_bps, Some(5_915_800));
+    assert_eq!(plan.rungs[0].average_bps, Some(3_440_800));
+}
+
+#[test]
+fn a_source_that_comes_back_keeps_the_rungs() {
+    let running = plan(&with_audio(video(1280, 720, 30, 2000), &[0x11, 0x90]), &Wishes::default());
+    for (name, source, want_copy) in [
+        ("the same", video(1280, 720, 30, 2000), true),
+        ("a shorter GOP", video(1280, 720, 30, 1000), true),
+        ("slower", video(1280, 720, 25, 2000), true),
+        ("a longer GOP than TARGETDURATION allows", video(1280, 720, 30, 3000), false),
+        ("OBS's default GOP", video(1280, 720, 30, 8333), false),
+        ("larger", video(1920, 1080, 30, 2000), false),
+        ("portrait", video(720, 1280, 30, 2000), false),
+        ("faster", video(1280, 720, 60, 2000), false),
+        ("another profile", changed(video(1280, 720, 30, 2000), &Change::Sps(77, 31, 1, 8, false)), false),
+    ] {
+        let again = replan(&running, &source, &Wishes::default());
+        let key = |plan: &Plan| {
+            plan.rungs.iter().map(|rung| (rung.name.clone(), rung.width, rung.height)).collect::<Vec<_>>()
+        };
+        assert_eq!(key(&again), key(&running), "{name}");
+        assert_eq!(
+            (again.target_duration, again.longest),
+            (running.target_duration, running.longest),
+            "{name}"
+        );
+        assert_eq!(again.rungs[0].is_copy(), want_copy, "{name}: {}", again.rungs[0].reason);
+        assert_eq!(again.cut == CutMode::Keyframes, want_copy, "{name}");
+        if let Treatment::Encode(settings) = &again.rungs[0].treatment {
+            assert_eq!(
+                (settings.profile, settings.level_idc >= 31),
+                (Profile::High, true),
+                "{name}: codecs stay"
+            );
+        }
+        let back = replan(&again, &video(1280, 720, 30, 2000), &Wishes::default());
+        assert!(back.rungs[0].is_copy(), "{name}: and back");
+    }
+    let faster = replan(&running, &video(1280, 720, 60, 2000), &Wishes::default());
+    let halved = |rung: &Rung| matches!(&rung.treatment, Treatment::Encode(settings) if settings.halve_rate);
+    assert!(faster.rungs.iter().all(halved), "declared frame rates hold");
+    let silent = replan(&running, &Source { audio: None, ..video(1280, 720, 30, 2000) }, &Wishes::default());
+    assert_eq!((silent.audio, silent.notes.len()), (AudioPlan::None, 1));
+}
+
+#[test]
+fn a_plan_reads_as_a_table() {
+    let text = plan(&with_audio(video(1280, 720, 30, 8333), &[0x11, 0x90]), &Wishes::default()).to_string();
+    assert!(text.lines().count() == 5 && text.contains("720p    1280x720"), "{text}");
+}
