@@ -8,6 +8,7 @@
 //   level HEIGHT|auto                  picks a quality and waits until it is shown
 //   clock SAMPLES [LIMIT]              reads the burnt-in clock strip: latency in ms
 //   count FRAMES                       requestVideoFrameCallback's distance of shown pictures, ms
+//   watchdog [stop]                    follows freezes of the picture and jumps of its time from now on; stop tells them
 //   shot FILE                          a screenshot
 //   quit
 //
@@ -233,6 +234,34 @@ const commands = {
         }),
       Number(frames),
     );
+  },
+
+  async watchdog([what = "start"]) {
+    if (what === "stop") return page.evaluate(() => window.__watchdog());
+    return page.evaluate(() => {
+      const video = document.querySelector("video");
+      const begun = performance.now();
+      const freezes = [];
+      const jumps = [];
+      const badges = [];
+      let [moved, at] = [begun, video.currentTime];
+      const timer = setInterval(() => {
+        const [now, time] = [performance.now(), video.currentTime];
+        const badge = document.querySelector('[data-testid="state"]')?.dataset.state;
+        if (badges.at(-1)?.[1] !== badge) badges.push([Math.round((now - begun) / 100) / 10, badge]);
+        if (Math.abs(time - at) > 0.005) {
+          if (now - moved > 500) freezes.push([Math.round((moved - begun) / 100) / 10, Math.round((now - moved) / 100) / 10]);
+          if (Math.abs(time - at) > 0.5 + (now - moved) / 1000) jumps.push(Math.round((time - at) * 10) / 10);
+          [moved, at] = [now, time];
+        }
+      }, 50);
+      window.__watchdog = () => {
+        clearInterval(timer);
+        const open = performance.now() - moved;
+        return { seconds: Math.round((performance.now() - begun) / 1000), freezes, jumps, badges, frozen: Math.round(open / 100) / 10 };
+      };
+      return {};
+    });
   },
 
   async shot([file]) {

@@ -89,7 +89,7 @@ fn without_takeover_the_second_is_refused_in_words() {
 
 /// A clip whose second half has another size, as one FLV with new configurations in its middle.
 fn resized(stage: &Stage) -> PathBuf {
-    let (a, b) = (clip("640x360", 30, 12, 60, &[]), clip("480x270", 30, 12, 60, &[]));
+    let (a, b) = (clip("640x360", 30, 8, 60, &[]), clip("480x270", 30, 8, 60, &[]));
     let path = stage.home.path("resized.flv");
     let tags = flv::join(&flv::read(&a.path).unwrap(), &flv::read(&b.path).unwrap(), 33);
     flv::write(&path, &tags).unwrap();
@@ -123,8 +123,8 @@ fn a_change_of_size_in_the_stream_is_one_discontinuity() {
     for rendition in &outcome.renditions {
         assert_eq!(rendition.discontinuities, 1, "{outcome}");
         assert!(
-            rendition.frames.abs_diff(720) <= 4,
-            "{}: {} pictures of 720\n{outcome}",
+            rendition.frames.abs_diff(480) <= 4,
+            "{}: {} pictures of 480\n{outcome}",
             rendition.name,
             rendition.frames
         );
@@ -183,16 +183,16 @@ fn retimed(seconds: u32, change: impl Fn(u32) -> u32) -> (Vec<flv::Tag>, Vec<u64
 fn a_jump_of_24_hours_is_repaired() {
     let _alone = alone();
     let stage = Stage::new(&[]);
-    let (tags, due) = retimed(24, |t| if t >= 12_000 { t + 86_400_000 } else { t });
+    let (tags, due) = retimed(16, |t| if t >= 8_000 { t + 86_400_000 } else { t });
     let sender = send_in_order(&stage, tags, due);
     let outcome = to_the_end(stage.watch(), s(60));
     sender.join().unwrap().unwrap();
     outcome.assert_clean();
     for rendition in &outcome.renditions {
-        assert!(rendition.discontinuities <= 1 && rendition.seconds < 27.0, "{outcome}");
+        assert!(rendition.discontinuities <= 1 && rendition.seconds < 19.0, "{outcome}");
         assert!(
-            rendition.frames.abs_diff(720) <= 4,
-            "{}: {} pictures of 720\n{outcome}",
+            rendition.frames.abs_diff(480) <= 4,
+            "{}: {} pictures of 480\n{outcome}",
             rendition.name,
             rendition.frames
         );
@@ -203,13 +203,13 @@ fn a_jump_of_24_hours_is_repaired() {
 fn times_that_start_over_are_repaired() {
     let _alone = alone();
     let stage = Stage::new(&[]);
-    let (tags, due) = retimed(24, |t| if t >= 12_000 { t - 12_000 } else { t + 3_600_000 });
+    let (tags, due) = retimed(16, |t| if t >= 8_000 { t - 8_000 } else { t + 3_600_000 });
     let sender = send_in_order(&stage, tags, due);
     let outcome = to_the_end(stage.watch(), s(60));
     sender.join().unwrap().unwrap();
     outcome.assert_clean();
     for rendition in &outcome.renditions {
-        assert!(rendition.discontinuities <= 1 && rendition.seconds < 27.0, "{outcome}");
+        assert!(rendition.discontinuities <= 1 && rendition.seconds < 19.0, "{outcome}");
     }
 }
 
@@ -217,14 +217,14 @@ fn times_that_start_over_are_repaired() {
 fn times_wrap_at_32_bits_without_a_break() {
     let _alone = alone();
     let stage = Stage::new(&[]);
-    let (tags, due) = retimed(24, |t| t.wrapping_sub(12_000));
+    let (tags, due) = retimed(16, |t| t.wrapping_sub(8_000));
     let sender = send_in_order(&stage, tags, due);
     let outcome = to_the_end(stage.watch(), s(60));
     sender.join().unwrap().unwrap();
     outcome.assert_clean();
     for rendition in &outcome.renditions {
         assert_eq!(rendition.discontinuities, 0, "{outcome}");
-        assert!(rendition.frames.abs_diff(720) <= 1, "{outcome}");
+        assert!(rendition.frames.abs_diff(480) <= 1, "{outcome}");
     }
 }
 
@@ -232,7 +232,7 @@ fn times_wrap_at_32_bits_without_a_break() {
 fn one_late_audio_stamp_tears_no_hole_into_the_sound() {
     let _alone = alone();
     let stage = Stage::new(&[]);
-    let clip = clip("640x360", 30, 16, 60, &[]);
+    let clip = clip("640x360", 30, 12, 60, &[]);
     let mut tags = flv::read(&clip.path).unwrap();
     let due = tags.iter().map(|t| u64::from(t.time)).collect();
     // As a live muxer under load stamps them: every hundredth sound 30 ms late, the next one right again.
