@@ -10,7 +10,7 @@ use crate::{cli::LadderFlags, serve};
 ///
 /// # Errors
 /// When the configuration is wrong or the input cannot be read.
-pub fn run(flags: &LadderFlags) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(flags: &LadderFlags) -> anyhow::Result<ExitCode> {
     let config = flags.data.load(&flags.set)?;
     let wishes = serve::wishes(&config)?;
     let source = transcode::file::probe(&flags.input, &wishes)

@@ -11,8 +11,9 @@ use media::StreamName;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::{
     net::TcpListener,
+    runtime::Runtime,
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -42,9 +43,14 @@ const REQUESTS: usize = 64;
 pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
     let config = flags.load()?;
     init_logging(&config);
-    let runtime =
+    let media =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
+    let rtmp = media
+        .block_on(Listener::bind(config.rtmp_listen))
+        .with_context(|| port_hint("rtmp.listen", "--rtmp-listen", config.rtmp_listen))?;
+    let viewers =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;
-    runtime.block_on(serve(config, flags))
+    viewers.block_on(serve(config, flags, media, rtmp))
 }
 
 fn init_logging(config: &Config) {
@@ -73,12 +79,14 @@ pub(crate) fn wishes(config: &Config) -> anyhow::Result<Wishes> {
     })
 }
 
-async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
+async fn serve(
+    config: Config,
+    flags: &ServeFlags,
+    media: Runtime,
+    rtmp: Listener,
+) -> anyhow::Result<ExitCode> {
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics cannot be set up")?;
     let store = Store::open(&config.data_dir)?;
-    let rtmp = Listener::bind(config.rtmp_listen)
-        .await
-        .with_context(|| port_hint("rtmp.listen", "--rtmp-listen", config.rtmp_listen))?;
     let http = TcpListener::bind(config.http_listen)
         .await
         .with_context(|| port_hint("http.listen", "--http-listen", config.http_listen))?;
@@ -111,25 +119,8 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
         stop: CancellationToken::new(),
     };
 
-    let (stop_ingest, stop_desk, stop_http) =
-        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-    let (requests, inbox) = mpsc::channel(REQUESTS);
-    let mut session = rtmp::Settings::default();
-    session.timeouts.media_idle = config.rtmp_media_timeout;
-    let ingest_settings = ingest::Settings {
-        session,
-        max_connections: config.rtmp_max_connections,
-        max_per_address: config.rtmp_max_per_address,
-        ..ingest::Settings::default()
-    };
-    let ingest = tokio::spawn(rtmp.run(ingest_settings, requests, stop_ingest.clone()));
-    let desk = tokio::spawn(desk::run(
-        shared.clone(),
-        config.takeover,
-        config.on_shutdown,
-        inbox,
-        stop_desk.clone(),
-    ));
+    let (stop_media, stop_http) = (CancellationToken::new(), CancellationToken::new());
+    let media = run_media(media, rtmp, &config, shared, stop_media.clone())?;
     let origin = tokio::spawn(origin::serve(http, router, origin::Limits::default(), stop_http.clone()));
     let upkeep = tokio::spawn(async move {
         let mut every = tokio::time::interval(std::time::Duration::from_secs(5));
@@ -156,13 +147,8 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
     }
     readiness.set(origin::State::Draining);
     let orderly = async {
-        stop_desk.cancel();
-        let _ = desk.await;
-        shared.stop.cancel();
-        shared.tasks.close();
-        shared.tasks.wait().await;
-        stop_ingest.cancel();
-        let _ = ingest.await;
+        stop_media.cancel();
+        let _ = media.await;
         stop_http.cancel();
         let _ = origin.await;
     };
@@ -173,6 +159,49 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
     }
     upkeep.abort();
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs ingest and all streams on a thread of their own until `stop`; the receiver resolves when they have ended.
+///
+/// One thread takes several hundred streams, since the heavy work is done in encoder processes; handing packets from
+/// thread to thread would cost more than what is done with them. Viewers are served by other threads, so that no crowd
+/// of them can delay a publisher.
+fn run_media(
+    runtime: Runtime,
+    rtmp: Listener,
+    config: &Config,
+    shared: stream::Shared,
+    stop: CancellationToken,
+) -> anyhow::Result<oneshot::Receiver<()>> {
+    let mut session = rtmp::Settings::default();
+    session.timeouts.media_idle = config.rtmp_media_timeout;
+    let settings = ingest::Settings {
+        session,
+        max_connections: config.rtmp_max_connections,
+        max_per_address: config.rtmp_max_per_address,
+        ..ingest::Settings::default()
+    };
+    let (takeover, how) = (config.takeover, config.on_shutdown);
+    let (ended, end) = oneshot::channel();
+    let work = async move {
+        let (requests, inbox) = mpsc::channel(REQUESTS);
+        let stop_ingest = CancellationToken::new();
+        let ingest = tokio::spawn(rtmp.run(settings, requests, stop_ingest.clone()));
+        desk::run(shared.clone(), takeover, how, inbox, stop).await;
+        shared.stop.cancel();
+        shared.tasks.close();
+        shared.tasks.wait().await;
+        stop_ingest.cancel();
+        let _ = ingest.await;
+    };
+    std::thread::Builder::new()
+        .name("media".to_owned())
+        .spawn(move || {
+            runtime.block_on(work);
+            let _ = ended.send(()); // nobody waits any longer when the grace time is over
+        })
+        .context("no thread for media")?;
+    Ok(end)
 }
 
 fn port_hint(setting: &str, flag: &str, address: SocketAddr) -> String {
