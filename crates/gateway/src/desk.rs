@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use ingest::{Decision, Lane, PublishRequest, Refusal, RefusalCode};
+use ingest::{Decision, Lane, PublishRequest, Refusal, RefusalCode, SecretText};
 use media::StreamName;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -49,7 +49,10 @@ async fn decide(
     streams: &mut HashMap<StreamName, Handle>,
     request: &PublishRequest,
 ) -> Decision {
-    let name = match prove(&shared.store, request) {
+    let (store, name, query) = (shared.store.clone(), request.name.clone(), request.query.clone());
+    // A slow disk must not hold other streams up.
+    let proof = tokio::task::spawn_blocking(move || prove(&store, &name, &query)).await;
+    let name = match proof.unwrap_or(Ok(None)) {
         Ok(Some(name)) => name,
         Ok(None) => {
             warn!(peer = %request.peer, app = request.app, "a publisher with an unknown key");
@@ -81,12 +84,12 @@ async fn decide(
 }
 
 /// The stream whose key the publisher has, by the key alone or by name and key.
-fn prove(store: &Store, request: &PublishRequest) -> Result<Option<StreamName>, StoreError> {
-    let name = request.name.expose().trim();
+fn prove(store: &Store, name: &SecretText, query: &SecretText) -> Result<Option<StreamName>, StoreError> {
+    let name = name.expose().trim();
     if let Some(stream) = store.stream_of_key(name.as_bytes())? {
         return Ok(Some(stream));
     }
-    let key = request.query.expose().split('&').find_map(|pair| pair.strip_prefix("key="));
+    let key = query.expose().split('&').find_map(|pair| pair.strip_prefix("key="));
     let Some(key) = key else { return Ok(None) };
     let stream = store.stream_of_key(key.as_bytes())?;
     Ok(stream.filter(|stream| stream.as_str() == name))

@@ -191,6 +191,7 @@ fn run_media(
         shared.stop.cancel();
         shared.tasks.close();
         shared.tasks.wait().await;
+        shared.store.flush();
         stop_ingest.cancel();
         let _ = ingest.await;
     };

@@ -3,7 +3,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, SyncSender},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -16,11 +19,24 @@ const KEY_ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// 26 of 32 characters: 130 bits. Keys are random, so a plain hash hides them as well as a slow one would.
 const KEY_LEN: usize = 26;
 
-/// The database. Cheap to clone; calls block for a disk write at most.
+/// The database. Cheap to clone. Calls block for a disk write at most; those of live streams are queued for a thread of
+/// their own, in order, since a slow disk must not hold media up.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     db: Arc<Mutex<Connection>>,
+    writes: SyncSender<Write>,
 }
+
+/// What the writing thread is given.
+#[derive(Debug)]
+enum Write {
+    Save(StreamName, String),
+    Forget(StreamName),
+    Flush(SyncSender<()>),
+}
+
+/// Writes that wait at most. When full, positions are skipped: a newer one follows within seconds.
+const WRITES: usize = 1024;
 
 /// Why the store could not serve.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +127,18 @@ impl Store {
             Ok(db)
         };
         let db = open().map_err(|source| StoreError::Open { path: path.clone(), source })?;
-        Ok(Self { db: Arc::new(Mutex::new(db)) })
+        let db = Arc::new(Mutex::new(db));
+        let (writes, queue) = mpsc::sync_channel(WRITES);
+        let writer = db.clone();
+        std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || {
+                for write in queue {
+                    carry_out(&writer, write);
+                }
+            })
+            .map_err(|source| StoreError::Folder { path: dir.to_owned(), source })?;
+        Ok(Self { db, writes })
     }
 
     fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
@@ -186,29 +213,23 @@ impl Store {
         Ok(self.with(|db| db.execute(sql, params![id, unix_seconds()]))? > 0)
     }
 
-    /// Writes where a stream's playlist stands.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub(crate) fn save_live(&self, name: &StreamName, state: &str) -> Result<(), StoreError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        self.with(|db| {
-            db.execute(
-                "INSERT INTO live (stream, state, saved_at_ms) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (stream) DO UPDATE SET state = ?2, saved_at_ms = ?3",
-                params![name.as_str(), state, now],
-            )
-        })?;
-        Ok(())
+    /// Queues where a stream's playlist stands; false when too much waits already.
+    pub(crate) fn save_live(&self, name: &StreamName, state: String) -> bool {
+        self.writes.try_send(Write::Save(name.clone(), state)).is_ok()
     }
 
-    /// Forgets a stream's playlist: it ended.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub(crate) fn forget_live(&self, name: &StreamName) -> Result<(), StoreError> {
-        self.with(|db| db.execute("DELETE FROM live WHERE stream = ?1", params![name.as_str()]))?;
-        Ok(())
+    /// Queues that a stream's playlist is forgotten: it ended.
+    pub(crate) fn forget_live(&self, name: &StreamName) {
+        // The thread lives as long as a store does.
+        let _ = self.writes.send(Write::Forget(name.clone()));
+    }
+
+    /// Waits until everything queued so far is written.
+    pub(crate) fn flush(&self) {
+        let (done, wait) = mpsc::sync_channel(1);
+        if self.writes.send(Write::Flush(done)).is_ok() {
+            let _ = wait.recv();
+        }
     }
 
     /// Playlists that had not ended when they were last written.
@@ -231,6 +252,29 @@ impl Store {
             }
             Ok(saved)
         })
+    }
+}
+
+fn carry_out(db: &Mutex<Connection>, write: Write) {
+    let db = db.lock().unwrap_or_else(PoisonError::into_inner);
+    let outcome = match write {
+        Write::Save(name, state) => {
+            let now =
+                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+            db.execute(
+                "INSERT INTO live (stream, state, saved_at_ms) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (stream) DO UPDATE SET state = ?2, saved_at_ms = ?3",
+                params![name.as_str(), state, now],
+            )
+        }
+        Write::Forget(name) => db.execute("DELETE FROM live WHERE stream = ?1", params![name.as_str()]),
+        Write::Flush(done) => {
+            let _ = done.send(()); // who asked may have given up
+            return;
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::error!(%error, "a playlist's position is not written; a restart would begin a new one");
     }
 }
 
@@ -273,13 +317,15 @@ mod tests {
         let name: StreamName = "show".parse().unwrap();
         {
             let store = Store::open(dir.path()).unwrap();
-            store.save_live(&name, "one").unwrap();
-            store.save_live(&name, "two").unwrap();
+            assert!(store.save_live(&name, "one".to_owned()));
+            assert!(store.save_live(&name, "two".to_owned()));
+            store.flush();
         }
         let store = Store::open(dir.path()).unwrap();
         let saved = store.saved_live().unwrap();
         assert_eq!((saved.len(), saved[0].state.as_str()), (1, "two"));
-        store.forget_live(&name).unwrap();
+        store.forget_live(&name);
+        store.flush();
         assert!(store.saved_live().unwrap().is_empty());
     }
 }

@@ -149,11 +149,7 @@ pub(crate) fn resume_all(shared: &Shared) -> Vec<(StreamName, Handle)> {
                 shared.tasks.spawn(live.run(inbox, None));
                 resumed.push((entry.name, Handle { commands, publishing }));
             }
-            None => {
-                if let Err(error) = shared.store.forget_live(&entry.name) {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "stale playlist not forgotten");
-                }
-            }
+            None => shared.store.forget_live(&entry.name),
         }
     }
     resumed

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hls::snapshot::Phase;
 use tokio::{sync::watch, time::Instant};
-use tracing::{error, info};
+use tracing::info;
 use transcode::{ladder, source::Gop};
 
 use super::{DRAIN_LIMIT, Live, Run, Stage, Then};
@@ -78,9 +78,7 @@ impl Live {
             packager.set_phase(Phase::Ended);
         }
         self.show();
-        if let Err(error) = self.shared.store.forget_live(&self.name) {
-            error!(error = &error as &dyn std::error::Error, "ended stream not forgotten");
-        }
+        self.shared.store.forget_live(&self.name);
         let keep = if self.packager.is_some() { self.shared.settings.keep_ended } else { Duration::ZERO };
         self.stage = Stage::Ended { until: Instant::now() + keep };
     }

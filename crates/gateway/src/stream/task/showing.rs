@@ -1,7 +1,7 @@
 //! What viewers, the store and the operator see of the stream.
 
 use tokio::time::Instant;
-use tracing::error;
+use tracing::{debug, error};
 
 use super::{Live, REPORT_EVERY, Run, Stage};
 use crate::stream::{report, saved::Saved};
@@ -39,11 +39,13 @@ impl Live {
             plan: plan.clone(),
             codecs: packager.codecs().clone(),
         };
-        let written = serde_json::to_string(&saved).map_err(|error| error.to_string()).and_then(|state| {
-            self.shared.store.save_live(&self.name, &state).map_err(|error| error.to_string())
-        });
-        if let Err(error) = written {
-            error!(error, "the playlist's position is not saved; a restart would begin a new one");
+        match serde_json::to_string(&saved) {
+            Ok(state) => {
+                if !self.shared.store.save_live(&self.name, state) {
+                    debug!("the disk is slow; the playlist's position is written next time");
+                }
+            }
+            Err(error) => error!(%error, "the playlist's position cannot be written"),
         }
     }
 
