@@ -83,11 +83,52 @@ enum Stamp {
     Rebased { ms: i64, jump: i64 },
 }
 
+/// The running sample count of the sound, and how it disagrees with the stamps.
 #[derive(Debug, Default)]
 struct SampleClock {
     /// Where the count began, and samples since then at `rate`.
     anchor: Option<(MediaTime, u64)>,
     rate: u32,
+    /// Packets in a row whose stamps were off by about the same, and by how much the last one was.
+    off: u32,
+    last_drift: MediaSpan,
+}
+
+/// A drift of up to this is waited for [`PATIENT_PACKETS`]: muxers under load stamp single packets late. A larger one is
+/// a hole, believed when the second packet agrees.
+const SMALL_DRIFT: MediaSpan = MediaSpan::from_millis(100);
+const PATIENT_PACKETS: u32 = 10;
+
+impl SampleClock {
+    /// The time of a packet whose stamp says `told`, and whether the count was anchored anew at it.
+    fn place(&mut self, told: MediaTime, samples: u32, rate: u32) -> (MediaTime, bool) {
+        let counted = match self.anchor {
+            Some((anchor, count)) if self.rate == rate => anchor + MediaSpan::from_samples(count, rate),
+            _ => {
+                *self = Self { anchor: Some((told, u64::from(samples))), rate, ..Self::default() };
+                return (told, false);
+            }
+        };
+        // Milliseconds round by up to one each way, so a drift counts from a frame and two milliseconds on.
+        let frame = MediaSpan::from_samples(u64::from(samples), rate) + MediaSpan::from_millis(2);
+        let drift = told - counted;
+        if drift.abs() <= frame {
+            self.off = 0;
+        } else {
+            let agrees = self.off > 0 && (drift - self.last_drift).abs() <= frame;
+            self.off = if agrees { self.off + 1 } else { 1 };
+            self.last_drift = drift;
+        }
+        if self.off >= if drift.abs() <= SMALL_DRIFT { PATIENT_PACKETS } else { 2 } {
+            self.anchor = Some((told, u64::from(samples)));
+            self.off = 0;
+            return (told, true);
+        }
+        if let Some((_, count)) = &mut self.anchor {
+            *count += u64::from(samples);
+        }
+        (counted, false)
+    }
 }
 
 impl Track {
@@ -176,23 +217,8 @@ impl Timeline {
         let stamp = self.audio.place(wire, self.video.last_wire, self.shared_jump);
         let (ms, broke) = self.settle(stamp);
         let told = self.time(ms);
-        let frame = MediaSpan::from_samples(u64::from(samples), rate);
-        let counted = match self.audio_clock.anchor {
-            Some((anchor, count)) if self.audio_clock.rate == rate => {
-                anchor + MediaSpan::from_samples(count, rate)
-            }
-            _ => told,
-        };
-        // Milliseconds round by up to one each way, so a drift counts from a frame and two milliseconds on.
-        let drifted = (told - counted).abs() > frame + MediaSpan::from_millis(2) || broke.is_some();
-        if drifted || self.audio_clock.anchor.is_none() || self.audio_clock.rate != rate {
-            self.repairs.audio_reanchored += u64::from(drifted && broke.is_none());
-            self.audio_clock = SampleClock { anchor: Some((told, 0)), rate };
-        }
-        let pts = if drifted { told } else { counted };
-        if let Some((_, count)) = &mut self.audio_clock.anchor {
-            *count += u64::from(samples);
-        }
+        let (pts, reanchored) = self.audio_clock.place(told, samples, rate);
+        self.repairs.audio_reanchored += u64::from(reanchored && broke.is_none());
         let pts = self.audio.monotone(pts, &mut self.repairs);
         Placed { pts, dts: pts, broke }
     }
@@ -307,8 +333,35 @@ mod tests {
     #[test]
     fn audio_is_anchored_anew_after_a_hole() {
         let mut timeline = Timeline::new();
-        for (wire, want) in [(0, 0), (21, 1920), (43, 3840), (500, 500 * MS), (521, 500 * MS + 1920)] {
+        // The first packet after the hole may be a stray stamp; the second proves the hole.
+        for (wire, want) in
+            [(0, 0), (21, 1920), (43, 3840), (500, 5760), (521, 521 * MS), (543, 521 * MS + 1920)]
+        {
             assert_eq!(timeline.audio(WireMillis(wire), 1024, 48_000).pts.ticks(), want);
+        }
+        assert_eq!(timeline.repairs().audio_reanchored, 1);
+    }
+
+    #[test]
+    fn single_late_stamps_tear_no_hole_into_the_sound() {
+        let mut timeline = Timeline::new();
+        for frame in 0..500u64 {
+            let late = if frame % 50 == 7 { 30 } else { 0 };
+            let placed = timeline.audio(WireMillis((frame * 1024 / 48 + late) as u32), 1024, 48_000);
+            assert_eq!(placed.pts.ticks(), frame as i64 * 1920);
+        }
+        assert_eq!(timeline.repairs(), Repairs::default());
+    }
+
+    #[test]
+    fn a_lasting_drift_is_followed() {
+        let mut timeline = Timeline::new();
+        for frame in 0..100u64 {
+            let off = if frame < 50 { 0 } else { 60 };
+            let placed = timeline.audio(WireMillis((frame * 1024 / 48 + off) as u32), 1024, 48_000);
+            if frame > 60 {
+                assert!((placed.pts.ticks() - (frame as i64 * 1920 + 60 * MS)).abs() <= 90, "{frame}");
+            }
         }
         assert_eq!(timeline.repairs().audio_reanchored, 1);
     }

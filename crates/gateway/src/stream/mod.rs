@@ -19,6 +19,7 @@ mod intake;
 mod packager;
 mod report;
 mod saved;
+mod silence;
 mod task;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

@@ -10,7 +10,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use super::saved::Codecs;
+use super::{saved::Codecs, silence::Silence};
 use bytes::Bytes;
 use hls::{
     Segment,
@@ -53,6 +53,8 @@ enum Sound {
     None,
     Source,
     Encoder,
+    /// The publication has none, but the presentation promised it.
+    Silence,
 }
 
 struct Lane {
@@ -65,6 +67,7 @@ pub(super) struct Packager {
     presentation: Presentation,
     lanes: Vec<Lane>,
     sound: Sound,
+    silence: Option<Silence>,
     has_video: bool,
     encodes: bool,
     cuts: CutPlan,
@@ -122,6 +125,7 @@ impl Packager {
             presentation,
             lanes: Vec::new(),
             sound: Sound::None,
+            silence: None,
             has_video: !plan.rungs.is_empty(),
             encodes: false,
             cuts: CutPlan::new(Mode::Grid, plan.segment, plan.longest, first),
@@ -157,7 +161,11 @@ impl Packager {
         self.end = self.end.max(publication.clock.at);
         self.steps.clear();
         (self.kept_bytes, self.given) = (0, 0);
+        let absent = publication.audio.is_none() || plan.audio == AudioPlan::None;
+        let promised = self.codecs.audio.as_ref().filter(|_| absent && self.has_video);
+        self.silence = promised.and_then(|config| Silence::new(config, publication.clock.at));
         self.sound = match (&plan.audio, publication.audio) {
+            _ if self.silence.is_some() => Sound::Silence,
             (_, None) | (AudioPlan::None, _) => Sound::None,
             (AudioPlan::Copy, Some(_)) => Sound::Source,
             (AudioPlan::Encode(_), Some(_)) => Sound::Encoder,
@@ -181,6 +189,12 @@ impl Packager {
                 lane.segmenter.audio_config(config.clone());
                 self.presentation.set_codecs(index, None, Some(config));
                 self.codecs.audio = Some((**config).clone());
+            }
+        }
+        if let Some(silence) = &self.silence {
+            let config = Arc::new(silence.config().clone());
+            for lane in &mut self.lanes {
+                lane.segmenter.audio_config(config.clone());
             }
         }
         self.encodes = rungs > 0 || self.sound == Sound::Encoder;
@@ -214,12 +228,21 @@ impl Packager {
                 self.tell(cut);
             }
         }
+        if self.sound == Sound::Silence && packet.kind == TrackKind::Audio {
+            return; // a track that the plan left out
+        }
+        let until = packet.dts;
+        self.pass(packet);
+        let silence = self.silence.as_mut().map(|silence| silence.until(until));
+        for packet in silence.into_iter().flatten() {
+            self.pass(packet);
+        }
+    }
+
+    /// Gives a packet to the renditions that take it as it is, and keeps it for the encoder.
+    fn pass(&mut self, packet: Packet) {
         for lane in &mut self.lanes {
-            let wanted = match packet.kind {
-                TrackKind::Video => lane.pictures == Pictures::Source,
-                TrackKind::Audio => self.sound == Sound::Source,
-            };
-            if wanted {
+            if copied(self.sound, lane, &packet) {
                 lane.segmenter.push(packet.clone());
             }
         }
@@ -321,11 +344,7 @@ impl Packager {
         for lane in self.lanes.iter_mut().filter(|lane| depends(sound, lane)) {
             for step in steps {
                 let Step::Packet(packet) = step else { continue };
-                let copied = match packet.kind {
-                    TrackKind::Video => lane.pictures == Pictures::Source,
-                    TrackKind::Audio => sound == Sound::Source,
-                };
-                if copied {
+                if copied(sound, lane, packet) {
                     lane.segmenter.push(packet.clone());
                 }
             }
@@ -493,6 +512,14 @@ impl Packager {
     /// The discontinuity number that the next segment's list would stand at.
     pub(super) fn discontinuities(&self) -> u64 {
         self.presentation.discontinuities()
+    }
+}
+
+/// Whether a rendition takes a kept packet as it is.
+fn copied(sound: Sound, lane: &Lane, packet: &Packet) -> bool {
+    match packet.kind {
+        TrackKind::Video => lane.pictures == Pictures::Source,
+        TrackKind::Audio => matches!(sound, Sound::Source | Sound::Silence),
     }
 }
 

@@ -88,7 +88,7 @@ pub fn has(program: &str) -> bool {
     found
 }
 
-/// A child whose output goes to a file, killed at drop.
+/// A child whose output goes to a file, ended at drop.
 pub struct Process {
     child: Child,
     name: String,
@@ -147,6 +147,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // Asked first: scripts take their own children along, which SIGKILL would leave behind.
+        self.signal(Signal::TERM);
+        let patience = Instant::now() + Duration::from_secs(8);
+        while self.ended().is_none() && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         self.kill();
         if std::thread::panicking() {
             let log = self.log();
