@@ -1,7 +1,7 @@
 //! One 188-byte transport packet, read strictly (ISO/IEC 13818-1 §2.4.3.2 to §2.4.3.5).
 
 /// Bytes of one transport packet.
-pub const PACKET: usize = 188;
+pub(crate) const PACKET: usize = 188;
 
 /// A packet's header fields and where its payload lies.
 pub(crate) struct Packet<'a> {
