@@ -11,7 +11,6 @@ use media::StreamName;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::{
     net::TcpListener,
-    runtime::Runtime,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
 };
@@ -43,14 +42,9 @@ const REQUESTS: usize = 64;
 pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
     let config = flags.load()?;
     init_logging(&config);
-    let media =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
-    let rtmp = media
-        .block_on(Listener::bind(config.rtmp_listen))
-        .with_context(|| port_hint("rtmp.listen", "--rtmp-listen", config.rtmp_listen))?;
     let viewers =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;
-    viewers.block_on(serve(config, flags, media, rtmp))
+    viewers.block_on(serve(config, flags))
 }
 
 fn init_logging(config: &Config) {
@@ -79,14 +73,11 @@ pub(crate) fn wishes(config: &Config) -> anyhow::Result<Wishes> {
     })
 }
 
-async fn serve(
-    config: Config,
-    flags: &ServeFlags,
-    media: Runtime,
-    rtmp: Listener,
-) -> anyhow::Result<ExitCode> {
+async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics cannot be set up")?;
     let store = Store::open(&config.data_dir)?;
+    let rtmp = Listener::bind(config.rtmp_listen)
+        .with_context(|| port_hint("rtmp.listen", "--rtmp-listen", config.rtmp_listen))?;
     let http = TcpListener::bind(config.http_listen)
         .await
         .with_context(|| port_hint("http.listen", "--http-listen", config.http_listen))?;
@@ -105,6 +96,7 @@ async fn serve(
         settings: Arc::new(stream::Settings {
             hold: config.hold,
             keep_ended: config.keep_ended,
+            linger: config.grace / 2,
             window: config.window,
             min_segments: config.min_segments,
             wishes: wishes(&config)?,
@@ -120,7 +112,7 @@ async fn serve(
     };
 
     let (stop_media, stop_http) = (CancellationToken::new(), CancellationToken::new());
-    let media = run_media(media, rtmp, &config, shared, stop_media.clone())?;
+    let media = run_media(rtmp, &config, shared, stop_media.clone())?;
     let origin = tokio::spawn(origin::serve(http, router, origin::Limits::default(), stop_http.clone()));
     let upkeep = tokio::spawn(async move {
         let mut every = tokio::time::interval(std::time::Duration::from_secs(5));
@@ -167,7 +159,6 @@ async fn serve(
 /// thread to thread would cost more than what is done with them. Viewers are served by other threads, so that no crowd
 /// of them can delay a publisher.
 fn run_media(
-    runtime: Runtime,
     rtmp: Listener,
     config: &Config,
     shared: stream::Shared,
@@ -181,6 +172,8 @@ fn run_media(
         max_per_address: config.rtmp_max_per_address,
         ..ingest::Settings::default()
     };
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
     let (takeover, how) = (config.takeover, config.on_shutdown);
     let (ended, end) = oneshot::channel();
     let work = async move {

@@ -15,7 +15,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, error, info_span, warn};
 
 use crate::{conn, publisher::PublishRequest};
 
@@ -57,7 +57,7 @@ pub struct BindError {
 /// A bound port, not yet accepting.
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
+    socket: std::net::TcpListener,
     address: SocketAddr,
 }
 
@@ -100,9 +100,10 @@ impl Listener {
     ///
     /// # Errors
     /// When the port is taken or not allowed.
-    pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
+    pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
         let fail = |source| BindError { address, source };
-        let socket = TcpListener::bind(address).await.map_err(fail)?;
+        let socket = std::net::TcpListener::bind(address).map_err(fail)?;
+        socket.set_nonblocking(true).map_err(fail)?;
         let address = socket.local_addr().map_err(fail)?;
         Ok(Self { socket, address })
     }
@@ -120,6 +121,13 @@ impl Listener {
         requests: mpsc::Sender<PublishRequest>,
         stop: CancellationToken,
     ) {
+        let socket = match TcpListener::from_std(self.socket) {
+            Ok(socket) => socket,
+            Err(error) => {
+                error!(%error, address = %self.address, "cannot listen for RTMP");
+                return;
+            }
+        };
         let settings = Arc::new(settings);
         let seats = Arc::new(Seats::default());
         let mut connections = JoinSet::new();
@@ -128,7 +136,7 @@ impl Listener {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(_) = connections.join_next() => {}
-                accepted = self.socket.accept() => match accepted {
+                accepted = socket.accept() => match accepted {
                     Err(error) => {
                         // EMFILE and its like: accepting again at once would spin.
                         warn!(%error, "cannot accept a connection");

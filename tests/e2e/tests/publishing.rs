@@ -6,8 +6,10 @@ use e2e::avsync;
 use e2e::harness::{
     PATIENCE, Publisher, Stage, alone, clip, ffmpeg, gstreamer, has, s, segments, to_the_end, until,
 };
-use e2e::hlscheck::{Outcome, Watch};
+use e2e::hlscheck::{Outcome, Watch, decode};
+use e2e::tscheck::SegmentFacts;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// How far the sound of each rendition is from where the source has it, ms: median and largest over all flashes.
 fn av_offset(outcome: &Outcome, source: &std::path::Path) -> f64 {
@@ -47,8 +49,44 @@ fn ffmpeg_is_copied_into_a_ladder_without_loss() {
     }
     let worst = av_offset(&outcome, &clip.path);
     assert!(worst < 40.0, "sound is {worst:.1} ms off");
-    let info = stage.gateway.stream("studio");
-    eprintln!("the API on it: {info:?}");
+    aligned(&outcome, 12);
+    // A viewer may come in anywhere: each segment decodes by itself.
+    for rendition in &outcome.renditions {
+        for msn in rendition.facts.keys() {
+            let said = decode::decode(&rendition.dir.join(format!("{msn}.ts"))).unwrap();
+            assert!(said.is_empty(), "{} {msn}: {said}", rendition.name);
+        }
+    }
+}
+
+/// Every rung has the same numbers, and each number begins with the same picture and lasts as long.
+#[track_caller]
+fn aligned(outcome: &Outcome, at_least: usize) {
+    let (first, others) = outcome.renditions.split_first().unwrap();
+    assert!(first.facts.len() >= at_least && !others.is_empty(), "{outcome}");
+    for other in others {
+        assert_eq!(first.msn, other.msn, "{outcome}");
+        for (msn, a) in &first.facts {
+            let b = &other.facts[msn];
+            assert_eq!(a.start(), b.start(), "{msn}\n{outcome}");
+            assert_eq!(first.entries[msn].micros, other.entries[msn].micros, "{msn}\n{outcome}");
+            let frames = |f: &SegmentFacts| f.video.as_ref().map(|v| v.frames);
+            assert_eq!(frames(a), frames(b), "{msn}\n{outcome}");
+        }
+    }
+}
+
+#[test]
+fn the_first_list_comes_soon() {
+    let _alone = alone();
+    let stage = Stage::new(&[]);
+    let clip = clip("640x360", 30, 14, 60, &[]);
+    let started = Instant::now();
+    let _encoder = Publisher::copy(&stage.home, &clip.path, 1, &stage.url());
+    stage.gateway.wait_live("studio", PATIENCE);
+    let took = started.elapsed();
+    eprintln!("from the encoder's start to the first playable list: {took:.2?}, with keyframes 2 s apart");
+    assert!(took < Duration::from_millis(3500), "{took:?}");
 }
 
 #[test]
@@ -225,7 +263,7 @@ fn unknown_codecs_are_refused_in_words_that_the_streamer_sees() {
         ("Sorenson video", ["-c:v", "flv1", "-c:a", "aac"], "Sorenson"),
         ("MP3 audio", ["-c:v", "libx264", "-c:a", "libmp3lame"], "MP3"),
         ("Screen video alone", ["-c:v", "flashsv2", "-c:a", "aac"], "Screen"),
-        ("Speex audio", ["-c:v", "libx264", "-c:a", "pcm_mulaw"], "G.711"),
+        ("G.711 audio", ["-c:v", "libx264", "-c:a", "pcm_mulaw"], "G.711"),
     ] {
         let tail = ["-f", "flv", &url];
         let mut encoder = ffmpeg(&stage.home, source.iter().chain(&codecs).chain(&tail));

@@ -59,6 +59,8 @@ pub(crate) struct Settings {
     pub hold: Duration,
     /// See `publish.keep_ended`.
     pub keep_ended: Duration,
+    /// How long ended playlists are still served when the process stops.
+    pub(crate) linger: Duration,
     /// See `hls.window`.
     pub window: Duration,
     /// See `hls.min_segments`.

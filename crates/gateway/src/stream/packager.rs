@@ -115,10 +115,13 @@ pub(super) fn rendition_specs(plan: &Plan, has_audio: bool) -> Vec<RenditionSpec
 
 impl Packager {
     /// A packager for a presentation that has just been made, whose first segment is `first`.
+    ///
+    /// `promised` is what the presentation's multivariant playlist already says, where it outlived a process.
     pub(super) fn new(
         presentation: Presentation,
         publication: &Publication<'_>,
         first: MediaSequence,
+        promised: Option<Codecs>,
     ) -> Self {
         let plan = publication.plan;
         let mut packager = Self {
@@ -137,7 +140,8 @@ impl Packager {
             given: 0,
             end: publication.clock.at,
         };
-        let has_audio = publication.audio.is_some();
+        let has_audio =
+            publication.audio.is_some() || promised.as_ref().is_some_and(|codecs| codecs.audio.is_some());
         let lanes = plan.rungs.len().max(1);
         packager.lanes = (0..lanes)
             .map(|_| Lane {
@@ -146,6 +150,7 @@ impl Packager {
             })
             .collect();
         packager.begin(publication, first);
+        packager.codecs = promised.unwrap_or(packager.codecs);
         packager
     }
 

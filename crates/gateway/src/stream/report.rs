@@ -18,6 +18,8 @@ pub(super) struct Counters {
     pub(super) breaks: u64,
     /// Configuration changes in the middle of a publication.
     pub(super) reconfigurations: u64,
+    /// Times that a connected publisher went silent.
+    pub(super) stalls: u64,
     /// Gap segments listed while nobody sent.
     pub(super) gaps: u64,
     /// Segments of encoded rungs that were skipped.
@@ -34,11 +36,12 @@ impl Counters {
         self.now = *stats;
     }
 
-    fn rows(&self, restarts: u64) -> [(&'static str, u64); 11] {
+    fn rows(&self, restarts: u64) -> [(&'static str, u64); 12] {
         let timeline = &self.now.timeline;
         [
             ("timeline_breaks", self.breaks),
             ("reconfigurations", self.reconfigurations),
+            ("publisher_stalls", self.stalls),
             ("gap_segments", self.gaps),
             ("encoded_segments_lost", self.segments_lost),
             ("encoder_restarts", self.encoder_restarts + restarts),

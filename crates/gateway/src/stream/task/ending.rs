@@ -34,7 +34,13 @@ impl Live {
         match then {
             Then::Hold => self.hold(),
             Then::End => self.end(),
-            Then::Probe(events) => self.start_probing(events),
+            Then::Probe(events) => {
+                if let Some(plan) = &self.plan {
+                    self.next_gap =
+                        Some(Instant::now() + Duration::from_secs(u64::from(plan.target_duration)));
+                }
+                self.start_probing(events);
+            }
             Then::Welcome(publisher) => self.welcome(*publisher),
             Then::Stop(how) => self.stop_now(how),
             Then::Encode => self.go_on_encoding(run),
@@ -120,14 +126,17 @@ impl Live {
     }
 
     pub(super) fn stop_now(&mut self, how: OnShutdown) {
-        if how == OnShutdown::End {
-            self.end();
-        } else {
-            self.save();
-            self.stage = Stage::Ended { until: Instant::now() };
-        }
-        if let Stage::Ended { until } = &mut self.stage {
-            *until = Instant::now();
-        }
+        let linger = match how {
+            OnShutdown::End => {
+                self.end();
+                self.last_words = self.packager.is_some();
+                if self.last_words { self.shared.settings.linger } else { Duration::ZERO }
+            }
+            OnShutdown::Hold => {
+                self.save();
+                Duration::ZERO
+            }
+        };
+        self.stage = Stage::Ended { until: Instant::now() + linger };
     }
 }

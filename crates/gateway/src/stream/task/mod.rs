@@ -36,6 +36,9 @@ use crate::config::OnShutdown;
 const TICK: Duration = Duration::from_millis(100);
 /// How long an encoder may take to drain at the end of a publication.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+/// A publisher that is connected and sends nothing for this long is not waited for: its segment is finished and the lists
+/// go on with gaps. Shorter silence, common on mobile links, costs viewers nothing but some of their buffer.
+const SILENCE_LIMIT: Duration = Duration::from_secs(1);
 /// A running stream's position is written at most this often.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// The API's words and the gauges are renewed at most this often.
@@ -65,6 +68,8 @@ pub(super) struct Live {
     saved_at: Option<Instant>,
     counters: Counters,
     info_due: bool,
+    /// The process stops, and the ended lists are shown for a moment still.
+    last_words: bool,
     reported_at: Option<Instant>,
 }
 
@@ -96,6 +101,8 @@ struct Run {
     /// Packets since the newest source keyframe, for an encoder that must start in the middle of a GOP.
     gop: Vec<Packet>,
     gop_bytes: usize,
+    /// When its newest packet came.
+    heard_at: Instant,
 }
 
 /// What follows when a publication has been drained.
@@ -168,6 +175,7 @@ impl Live {
             saved_at: None,
             counters: Counters::default(),
             info_due: true,
+            last_words: false,
             reported_at: None,
         }
     }
@@ -214,7 +222,7 @@ impl Live {
                 if let Stage::Ended { until } = self.stage {
                     // No new publisher may board an ended stream: the name gets a new one.
                     commands.close();
-                    if Instant::now() >= until || self.shared.stop.is_cancelled() {
+                    if Instant::now() >= until || (self.shared.stop.is_cancelled() && !self.last_words) {
                         break;
                     }
                 }
@@ -265,7 +273,7 @@ impl Live {
     /// How long nothing needs to be looked at without being woken.
     fn patience(&self) -> Duration {
         match &self.stage {
-            Stage::Running(Run { encoder: None, .. }) => Duration::from_secs(1),
+            Stage::Running(Run { encoder: None, .. }) => Duration::from_millis(250),
             Stage::Running(_) | Stage::Draining { .. } => TICK,
             Stage::Probing(_) | Stage::Held { .. } => TICK * 2,
             Stage::Idle | Stage::Ended { .. } => Duration::from_secs(1),
@@ -290,6 +298,7 @@ impl Live {
             self.show();
         }
         match &self.stage {
+            Stage::Running(run) if now >= run.heard_at + SILENCE_LIMIT => self.stalled(),
             Stage::Held { until } if now >= *until => {
                 info!("the publisher did not return in time");
                 self.end();
@@ -321,6 +330,13 @@ impl Live {
 }
 
 impl Run {
+    /// The events that announce its tracks.
+    fn configurations(&self) -> Vec<MediaEvent> {
+        let video = self.source.video.iter().map(|video| MediaEvent::VideoConfig(video.config.clone()));
+        let audio = self.source.audio.iter().map(|audio| MediaEvent::AudioConfig(audio.config.clone()));
+        video.chain(audio).collect()
+    }
+
     fn remember(&mut self, packet: &Packet) {
         /// One GOP of 60 Mbit/s for ten seconds.
         const MOST_BYTES: usize = 80 << 20;

@@ -81,7 +81,7 @@ impl Live {
             None => {
                 let specs = rendition_specs(&plan, source.audio.is_some());
                 let presentation = Presentation::new(self.presentation_settings(&plan), specs);
-                self.packager = Some(Packager::new(presentation, &publication, self.next_sequence));
+                self.packager = Some(Packager::new(presentation, &publication, self.next_sequence, None));
             }
         }
         let encoder = Job::of(&plan, source).map(|mut job| {
@@ -95,8 +95,14 @@ impl Live {
         self.plan = Some(plan);
         self.source = Some(source.clone());
         self.info_due = true;
-        self.stage =
-            Stage::Running(Run { offset, source: source.clone(), encoder, gop: Vec::new(), gop_bytes: 0 });
+        self.stage = Stage::Running(Run {
+            offset,
+            source: source.clone(),
+            encoder,
+            gop: Vec::new(),
+            gop_bytes: 0,
+            heard_at: Instant::now(),
+        });
     }
 
     pub(super) fn on_running_media(&mut self, event: MediaEvent) {
@@ -107,6 +113,7 @@ impl Live {
                 if packager.overdue(&packet) {
                     return self.encode_from_here(packet);
                 }
+                run.heard_at = Instant::now();
                 run.remember(&packet);
                 packager.source(packet);
                 if packager.overrun() {
@@ -153,15 +160,19 @@ impl Live {
         let Stage::Running(run) = std::mem::replace(&mut self.stage, Stage::Idle) else { return };
         info!("the source's configuration changed");
         self.counters.reconfigurations += 1;
-        let mut events = Vec::new();
         // The track that did not change is not announced again by the connection.
-        if let (Some(video), MediaEvent::AudioConfig(_)) = (&run.source.video, &event) {
-            events.push(MediaEvent::VideoConfig(video.config.clone()));
-        }
-        if let (Some(audio), MediaEvent::VideoConfig(_)) = (&run.source.audio, &event) {
-            events.push(MediaEvent::AudioConfig(audio.config.clone()));
-        }
+        let mut events = run.configurations();
         events.push(event);
+        self.drain(run, Then::Probe(events));
+    }
+
+    /// The publisher is connected but has sent nothing for [`super::SILENCE_LIMIT`]: what there is is finished, gaps keep the
+    /// lists moving, and what comes next begins anew at its keyframe.
+    pub(super) fn stalled(&mut self) {
+        let Stage::Running(run) = std::mem::replace(&mut self.stage, Stage::Idle) else { return };
+        warn!("the publisher has gone silent");
+        self.counters.stalls += 1;
+        let events = run.configurations();
         self.drain(run, Then::Probe(events));
     }
 

@@ -63,7 +63,7 @@ impl Live {
             clock: WallClock { at: MediaTime::ZERO, unix_micros: unix_micros(now) },
             continues: true,
         };
-        let mut packager = Packager::new(presentation, &publication, first);
+        let mut packager = Packager::new(presentation, &publication, first, Some(saved.codecs.clone()));
         // Three gaps at once: fewer than that in a live list stalls players (RFC 8216 §6.2.2).
         for back in (1..=3).rev() {
             let at = unix_micros(now) - target.ticks() * back * 100 / 9;
