@@ -468,9 +468,9 @@ impl Packager {
         self.presentation.snapshot().renditions().iter().filter_map(RenditionView::newest).max()
     }
 
-    /// A gap of one target duration in every rendition.
-    pub(super) fn gap(&mut self, now: Instant, sequence: MediaSequence, unix_micros: i64) {
-        self.presentation.gap(now, sequence, self.target, false, unix_micros);
+    /// A gap in every rendition.
+    pub(super) fn gap(&mut self, now: Instant, sequence: MediaSequence, unix_micros: i64, length: MediaSpan) {
+        self.presentation.gap(now, sequence, length, false, unix_micros);
     }
 
     /// The same in a presentation that lists nothing yet.

@@ -35,10 +35,7 @@ impl Live {
             Then::Hold => self.hold(),
             Then::End => self.end(),
             Then::Probe(events) => {
-                if let Some(plan) = &self.plan {
-                    self.next_gap =
-                        Some(Instant::now() + Duration::from_secs(u64::from(plan.target_duration)));
-                }
+                self.start_gaps();
                 self.start_probing(events);
             }
             Then::Welcome(publisher) => self.welcome(*publisher),
@@ -68,10 +65,10 @@ impl Live {
         }
         let now = Instant::now();
         self.stage = Stage::Held { until: now + self.shared.settings.hold };
-        if let (Some(packager), Some(plan)) = (&mut self.packager, &self.plan) {
+        if let Some(packager) = &mut self.packager {
             packager.set_phase(Phase::Held);
-            self.next_gap = Some(now + Duration::from_secs(u64::from(plan.target_duration)));
         }
+        self.start_gaps();
         self.save();
         self.show();
     }
@@ -79,7 +76,7 @@ impl Live {
     pub(super) fn end(&mut self) {
         info!("stream ended");
         self.publishing.send_replace(false);
-        self.next_gap = None;
+        self.gaps = None;
         if let Some(packager) = &mut self.packager {
             packager.set_phase(Phase::Ended);
         }

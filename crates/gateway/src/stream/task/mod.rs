@@ -59,8 +59,8 @@ pub(super) struct Live {
     /// Set while someone publishes; for those who decide about a second publisher.
     publishing: watch::Sender<bool>,
     stage: Stage,
-    /// The next gap segment is due, while nobody sends.
-    next_gap: Option<Instant>,
+    /// Runs while nobody sends.
+    gaps: Option<GapClock>,
     /// Number of the next segment, while no publication runs.
     next_sequence: MediaSequence,
     /// Discontinuity number that a presentation made now starts at.
@@ -71,6 +71,13 @@ pub(super) struct Live {
     /// The process stops, and the ended lists are shown for a moment still.
     last_words: bool,
     reported_at: Option<Instant>,
+}
+
+/// When the next gap is due, and up to where the lists reach on the wall clock.
+#[derive(Clone, Copy)]
+struct GapClock {
+    due: Instant,
+    listed_until: SystemTime,
 }
 
 enum Stage {
@@ -169,7 +176,7 @@ impl Live {
             publisher: None,
             publishing,
             stage: Stage::Idle,
-            next_gap: None,
+            gaps: None,
             next_sequence: first,
             discontinuities,
             saved_at: None,
@@ -282,20 +289,13 @@ impl Live {
 
     fn on_time(&mut self) {
         let now = Instant::now();
-        if let Some(due) = self.next_gap
-            && now >= due
-            && let (Some(packager), Some(plan)) = (&mut self.packager, &self.plan)
+        if let Some(gaps) = self.gaps
+            && now >= gaps.due
+            && let Some(plan) = &self.plan
         {
             let target = Duration::from_secs(u64::from(plan.target_duration));
-            packager.gap(
-                now.into_std(),
-                self.next_sequence,
-                unix_micros(SystemTime::now()) - target.as_micros() as i64,
-            );
-            self.next_sequence = self.next_sequence.next();
-            self.next_gap = Some(due + target);
-            self.counters.gaps += 1;
-            self.show();
+            self.list_gap(gaps, target);
+            self.gaps = Some(GapClock { due: gaps.due + target, listed_until: gaps.listed_until + target });
         }
         match &self.stage {
             Stage::Running(run) if now >= run.heard_at + SILENCE_LIMIT => self.stalled(),
@@ -320,6 +320,23 @@ impl Live {
         }
     }
 
+    /// Gaps keep the lists moving from here on, one each target duration.
+    fn start_gaps(&mut self) {
+        if let Some(plan) = &self.plan {
+            let due = Instant::now() + Duration::from_secs(u64::from(plan.target_duration));
+            self.gaps = Some(GapClock { due, listed_until: SystemTime::now() });
+        }
+    }
+
+    fn list_gap(&mut self, gaps: GapClock, length: Duration) {
+        let Some(packager) = &mut self.packager else { return };
+        let now = std::time::Instant::now();
+        packager.gap(now, self.next_sequence, unix_micros(gaps.listed_until), length.into());
+        self.next_sequence = self.next_sequence.next();
+        self.counters.gaps += 1;
+        self.show();
+    }
+
     fn stream_time(&self, now: Instant) -> MediaTime {
         MediaTime::ZERO + MediaSpan::from(now.duration_since(self.born.0))
     }
@@ -330,13 +347,6 @@ impl Live {
 }
 
 impl Run {
-    /// The events that announce its tracks.
-    fn configurations(&self) -> Vec<MediaEvent> {
-        let video = self.source.video.iter().map(|video| MediaEvent::VideoConfig(video.config.clone()));
-        let audio = self.source.audio.iter().map(|audio| MediaEvent::AudioConfig(audio.config.clone()));
-        video.chain(audio).collect()
-    }
-
     fn remember(&mut self, packet: &Packet) {
         /// One GOP of 60 Mbit/s for ten seconds.
         const MOST_BYTES: usize = 80 << 20;

@@ -18,6 +18,9 @@ use crate::stream::{
     report,
 };
 
+/// A rest of a gap that is shorter than this is not worth an entry in the lists.
+const SHORTEST_GAP: MediaSpan = MediaSpan::from_millis(300);
+
 impl Live {
     pub(super) fn on_media(&mut self, event: MediaEvent) {
         match &mut self.stage {
@@ -38,7 +41,14 @@ impl Live {
     }
 
     /// The source is known: plans, and packages what was kept so far.
-    pub(super) fn begin(&mut self, source: Source, events: Vec<MediaEvent>) {
+    pub(super) fn begin(&mut self, source: Source, mut events: Vec<MediaEvent>) {
+        // What came before a change of configuration during the look cannot be packaged with what came after.
+        if let Some(stale) = events.iter().rposition(|event| contradicts(&source, event)) {
+            events.drain(..=stale);
+        }
+        let Some(first) = intake::first_time(&events, source.video.is_some()) else {
+            return self.start_probing(configurations(&source));
+        };
         let wishes = &self.shared.settings.clone().wishes;
         let plan = match &self.plan {
             None => ladder::plan(&source, wishes),
@@ -55,7 +65,6 @@ impl Live {
             info!(note, "ladder");
         }
         info!(source = source.describe(), ladder = report::ladder_line(&plan), "source known");
-        let Some(first) = intake::first_time(&events, source.video.is_some()) else { return };
         let at = self.stream_time(Instant::now()) - intake::span(&events);
         let at =
             self.packager.as_ref().map_or(at, |packager| at.max(packager.end() + MediaSpan::from_millis(10)));
@@ -68,7 +77,18 @@ impl Live {
 
     /// Opens the packaging of a publication whose first packet is at `at`.
     pub(super) fn enter(&mut self, source: &Source, plan: Plan, offset: MediaSpan, at: MediaTime) {
-        let clock = WallClock { at, unix_micros: self.unix_micros_at(at) };
+        let mut unix_micros = self.unix_micros_at(at);
+        if let Some(gaps) = self.gaps.take() {
+            // The last gap reaches to where the media begin, so that the lists move on in time. Media that came while
+            // gaps were listed already are dated after them.
+            let listed = super::unix_micros(gaps.listed_until);
+            let rest = MediaSpan::from_ticks((unix_micros - listed) * 9 / 100);
+            if rest >= SHORTEST_GAP {
+                self.list_gap(gaps, rest.to_duration());
+            }
+            unix_micros = unix_micros.max(listed);
+        }
+        let clock = WallClock { at, unix_micros };
         let publication = Publication {
             plan: &plan,
             video: source.video.as_ref().map(|video| &video.config),
@@ -91,7 +111,6 @@ impl Live {
         if let Some(packager) = &mut self.packager {
             packager.set_phase(Phase::Live);
         }
-        self.next_gap = None;
         self.plan = Some(plan);
         self.source = Some(source.clone());
         self.info_due = true;
@@ -141,15 +160,15 @@ impl Live {
                 }
             }
             MediaEvent::VideoConfig(config) => {
-                let same = run.source.video.as_ref().is_some_and(|video| video.config == config);
-                if !same {
-                    self.reconfigure(MediaEvent::VideoConfig(config));
+                let event = MediaEvent::VideoConfig(config);
+                if run.source.video.is_none() || contradicts(&run.source, &event) {
+                    self.reconfigure(event);
                 }
             }
             MediaEvent::AudioConfig(config) => {
-                let same = run.source.audio.as_ref().is_some_and(|audio| audio.config == config);
-                if !same {
-                    self.reconfigure(MediaEvent::AudioConfig(config));
+                let event = MediaEvent::AudioConfig(config);
+                if run.source.audio.is_none() || contradicts(&run.source, &event) {
+                    self.reconfigure(event);
                 }
             }
         }
@@ -161,7 +180,8 @@ impl Live {
         info!("the source's configuration changed");
         self.counters.reconfigurations += 1;
         // The track that did not change is not announced again by the connection.
-        let mut events = run.configurations();
+        let mut events = configurations(&run.source);
+        events.retain(|known| std::mem::discriminant(known) != std::mem::discriminant(&event));
         events.push(event);
         self.drain(run, Then::Probe(events));
     }
@@ -172,7 +192,7 @@ impl Live {
         let Stage::Running(run) = std::mem::replace(&mut self.stage, Stage::Idle) else { return };
         warn!("the publisher has gone silent");
         self.counters.stalls += 1;
-        let events = run.configurations();
+        let events = configurations(&run.source);
         self.drain(run, Then::Probe(events));
     }
 
@@ -184,5 +204,21 @@ impl Live {
         );
         run.remember(&packet);
         self.drain(run, Then::Encode);
+    }
+}
+
+/// The events that announce a source's tracks.
+fn configurations(source: &Source) -> Vec<MediaEvent> {
+    let video = source.video.iter().map(|video| MediaEvent::VideoConfig(video.config.clone()));
+    let audio = source.audio.iter().map(|audio| MediaEvent::AudioConfig(audio.config.clone()));
+    video.chain(audio).collect()
+}
+
+/// Whether an event announces another configuration than the source has.
+fn contradicts(source: &Source, event: &MediaEvent) -> bool {
+    match event {
+        MediaEvent::VideoConfig(config) => source.video.as_ref().is_some_and(|video| video.config != *config),
+        MediaEvent::AudioConfig(config) => source.audio.as_ref().is_some_and(|audio| audio.config != *config),
+        MediaEvent::Break(_) | MediaEvent::Packet(_) => false,
     }
 }

@@ -72,9 +72,9 @@ impl Live {
         }
         live.packager = Some(packager);
         live.plan = Some(saved.plan);
+        live.start_gaps();
         live.stage =
             Stage::Held { until: Instant::now() + hold.saturating_sub(since).max(Duration::from_secs(5)) };
-        live.next_gap = Some(Instant::now() + target.to_duration());
         live.show();
         Some(live)
     }
