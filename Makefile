@@ -34,7 +34,7 @@ deps-test: ## Install what testing needs
 	scripts/install-deps test
 
 bench: ## Ladder and ingest beside their peers
-	benches/ladder.sh
+	crates/transcode/benches/ladder.sh
 	benches/ingest.sh
 
 clean: ## Remove what was built

@@ -35,6 +35,8 @@ pub struct Repairs {
     pub nudged: u64,
     /// Times the audio clock drifted by more than a frame from its samples and was anchored anew.
     pub audio_reanchored: u64,
+    /// Sound packets left out because the sound had run ahead of its stamps.
+    pub audio_left_out: u64,
 }
 
 /// A packet's place in time.
@@ -92,6 +94,17 @@ struct SampleClock {
     /// Packets in a row whose stamps were off by about the same, and by how much the last one was.
     off: u32,
     last_drift: MediaSpan,
+    /// Packets are left out until the count is back at the stamps.
+    ahead: bool,
+}
+
+/// What becomes of one sound packet.
+enum Beat {
+    /// It follows the one before.
+    Counted(MediaTime),
+    /// The count begins anew at its stamp.
+    Anchored(MediaTime),
+    LeftOut,
 }
 
 /// A drift of up to this is waited for [`PATIENT_PACKETS`]: muxers under load stamp single packets late. A larger one is
@@ -100,34 +113,41 @@ const SMALL_DRIFT: MediaSpan = MediaSpan::from_millis(100);
 const PATIENT_PACKETS: u32 = 10;
 
 impl SampleClock {
-    /// The time of a packet whose stamp says `told`, and whether the count was anchored anew at it.
-    fn place(&mut self, told: MediaTime, samples: u32, rate: u32) -> (MediaTime, bool) {
+    /// Decides about a packet whose stamp says `told`.
+    fn place(&mut self, told: MediaTime, samples: u32, rate: u32) -> Beat {
         let counted = match self.anchor {
             Some((anchor, count)) if self.rate == rate => anchor + MediaSpan::from_samples(count, rate),
             _ => {
                 *self = Self { anchor: Some((told, u64::from(samples))), rate, ..Self::default() };
-                return (told, false);
+                return Beat::Counted(told);
             }
         };
+        let frame = MediaSpan::from_samples(u64::from(samples), rate);
         // Milliseconds round by up to one each way, so a drift counts from a frame and two milliseconds on.
-        let frame = MediaSpan::from_samples(u64::from(samples), rate) + MediaSpan::from_millis(2);
+        let limit = frame + MediaSpan::from_millis(2);
         let drift = told - counted;
-        if drift.abs() <= frame {
+        if drift.abs() <= limit {
             self.off = 0;
         } else {
-            let agrees = self.off > 0 && (drift - self.last_drift).abs() <= frame;
+            let agrees = self.off > 0 && (drift - self.last_drift).abs() <= limit;
             self.off = if agrees { self.off + 1 } else { 1 };
             self.last_drift = drift;
         }
-        if self.off >= if drift.abs() <= SMALL_DRIFT { PATIENT_PACKETS } else { 2 } {
+        let lasting = self.off >= if drift.abs() <= SMALL_DRIFT { PATIENT_PACKETS } else { 2 };
+        if lasting && drift > MediaSpan::ZERO {
             self.anchor = Some((told, u64::from(samples)));
             self.off = 0;
-            return (told, true);
+            return Beat::Anchored(told);
+        }
+        self.ahead = (self.ahead || lasting) && drift.times(-2) > frame;
+        if self.ahead {
+            self.last_drift = drift + frame; // the next packet is that much less behind
+            return Beat::LeftOut;
         }
         if let Some((_, count)) = &mut self.anchor {
             *count += u64::from(samples);
         }
-        (counted, false)
+        Beat::Counted(counted)
     }
 }
 
@@ -212,15 +232,25 @@ impl Timeline {
         Placed { pts: show.max(dts), dts, broke }
     }
 
-    /// Places a sound packet of `samples` samples at `rate` a second.
-    pub fn audio(&mut self, wire: WireMillis, samples: u32, rate: u32) -> Placed {
+    /// Places a sound packet of `samples` samples at `rate` a second. `None`: it is to be left out, because the sound has
+    /// run ahead of its stamps for good, and leaving packets out is the one way back that overlaps nothing.
+    pub fn audio(&mut self, wire: WireMillis, samples: u32, rate: u32) -> Option<Placed> {
         let stamp = self.audio.place(wire, self.video.last_wire, self.shared_jump);
         let (ms, broke) = self.settle(stamp);
         let told = self.time(ms);
-        let (pts, reanchored) = self.audio_clock.place(told, samples, rate);
-        self.repairs.audio_reanchored += u64::from(reanchored && broke.is_none());
+        let pts = match self.audio_clock.place(told, samples, rate) {
+            Beat::Counted(pts) => pts,
+            Beat::Anchored(pts) => {
+                self.repairs.audio_reanchored += u64::from(broke.is_none());
+                pts
+            }
+            Beat::LeftOut => {
+                self.repairs.audio_left_out += 1;
+                return None;
+            }
+        };
         let pts = self.audio.monotone(pts, &mut self.repairs);
-        Placed { pts, dts: pts, broke }
+        Some(Placed { pts, dts: pts, broke })
     }
 
     fn settle(&mut self, stamp: Stamp) -> (i64, Option<BreakReason>) {
@@ -290,7 +320,7 @@ mod tests {
         let mut offsets = vec![];
         for frame in 0..200u32 {
             let jump = if frame < 100 { 0 } else { 86_400_000 };
-            let sound = timeline.audio(WireMillis(frame * 20 + jump), 960, 48_000);
+            let sound = timeline.audio(WireMillis(frame * 20 + jump), 960, 48_000).unwrap();
             let picture = timeline.video(WireMillis(frame * 20 + jump), 0);
             breaks += usize::from(sound.broke.is_some()) + usize::from(picture.broke.is_some());
             offsets.push((sound.pts - picture.pts).millis());
@@ -304,11 +334,13 @@ mod tests {
         let mut timeline = Timeline::new();
         let mut last = (0, 0);
         for frame in 0..300u32 {
-            let sound = timeline.audio(
-                WireMillis(if frame < 150 { 900_000 + frame * 20 } else { (frame - 150) * 20 }),
-                960,
-                48_000,
-            );
+            let sound = timeline
+                .audio(
+                    WireMillis(if frame < 150 { 900_000 + frame * 20 } else { (frame - 150) * 20 }),
+                    960,
+                    48_000,
+                )
+                .unwrap();
             let picture = timeline.video(WireMillis(900_000 + frame * 20), 0);
             last = (sound.pts.ticks() / MS, picture.pts.ticks() / MS);
         }
@@ -322,7 +354,7 @@ mod tests {
         for frame in 0..10_000u64 {
             let exact = frame * 1024 * 1000 / 44_100;
             let jitter = [0, 1, 0, 3][frame as usize % 4];
-            let placed = timeline.audio(WireMillis((exact + jitter) as u32), 1024, 44_100);
+            let placed = timeline.audio(WireMillis((exact + jitter) as u32), 1024, 44_100).unwrap();
             assert_eq!(placed.pts, MediaTime::ZERO + MediaSpan::from_samples(frame * 1024, 44_100));
             last = Some(placed);
         }
@@ -337,7 +369,7 @@ mod tests {
         for (wire, want) in
             [(0, 0), (21, 1920), (43, 3840), (500, 5760), (521, 521 * MS), (543, 521 * MS + 1920)]
         {
-            assert_eq!(timeline.audio(WireMillis(wire), 1024, 48_000).pts.ticks(), want);
+            assert_eq!(timeline.audio(WireMillis(wire), 1024, 48_000).unwrap().pts.ticks(), want);
         }
         assert_eq!(timeline.repairs().audio_reanchored, 1);
     }
@@ -347,7 +379,7 @@ mod tests {
         let mut timeline = Timeline::new();
         for frame in 0..500u64 {
             let late = if frame % 50 == 7 { 30 } else { 0 };
-            let placed = timeline.audio(WireMillis((frame * 1024 / 48 + late) as u32), 1024, 48_000);
+            let placed = timeline.audio(WireMillis((frame * 1024 / 48 + late) as u32), 1024, 48_000).unwrap();
             assert_eq!(placed.pts.ticks(), frame as i64 * 1920);
         }
         assert_eq!(timeline.repairs(), Repairs::default());
@@ -358,12 +390,32 @@ mod tests {
         let mut timeline = Timeline::new();
         for frame in 0..100u64 {
             let off = if frame < 50 { 0 } else { 60 };
-            let placed = timeline.audio(WireMillis((frame * 1024 / 48 + off) as u32), 1024, 48_000);
+            let placed = timeline.audio(WireMillis((frame * 1024 / 48 + off) as u32), 1024, 48_000).unwrap();
             if frame > 60 {
                 assert!((placed.pts.ticks() - (frame as i64 * 1920 + 60 * MS)).abs() <= 90, "{frame}");
             }
         }
         assert_eq!(timeline.repairs().audio_reanchored, 1);
+    }
+
+    #[test]
+    fn sound_that_runs_ahead_is_brought_back_without_overlap() {
+        let mut timeline = Timeline::new();
+        let mut last: Option<MediaTime> = None;
+        for frame in 0..200u64 {
+            // After a loop of its source the sound is stamped 42 ms earlier than its samples say.
+            let back = if frame < 50 { 0 } else { 42 };
+            let wire = (frame * 1024 / 48 - back) as u32;
+            let Some(placed) = timeline.audio(WireMillis(wire), 1024, 48_000) else { continue };
+            if let Some(last) = last {
+                assert_eq!((placed.pts - last).ticks(), 1920, "{frame}");
+            }
+            if frame > 70 {
+                assert!((placed.pts.ticks() - i64::from(wire) * MS).abs() <= 1920, "{frame}");
+            }
+            last = Some(placed.pts);
+        }
+        assert_eq!(timeline.repairs().audio_left_out, 2);
     }
 
     #[test]
@@ -380,7 +432,8 @@ mod tests {
             let mut timeline = Timeline::new();
             let mut last = [None; 2];
             for (stamp, composition, sound) in stamps {
-                let placed = if sound { timeline.audio(WireMillis(stamp), 1024, 44_100) } else { timeline.video(WireMillis(stamp), composition) };
+                let placed = if sound { timeline.audio(WireMillis(stamp), 1024, 44_100) } else { Some(timeline.video(WireMillis(stamp), composition)) };
+                let Some(placed) = placed else { continue };
                 proptest::prop_assert!(placed.pts >= placed.dts);
                 if let Some(last) = last[usize::from(sound)] { proptest::prop_assert!(placed.dts > last); }
                 last[usize::from(sound)] = Some(placed.dts);

@@ -335,7 +335,8 @@ impl Tracks {
             self.counters.dropped += 1;
             return;
         };
-        let placed = self.timeline.audio(WireMillis(wire), config.samples_per_packet(), config.sample_rate());
+        let (samples, rate) = (config.samples_per_packet(), config.sample_rate());
+        let Some(placed) = self.timeline.audio(WireMillis(wire), samples, rate) else { return };
         self.audio.started = true;
         self.broke(placed.broke, out);
         self.counters.packets += 1;

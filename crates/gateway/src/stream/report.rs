@@ -36,7 +36,7 @@ impl Counters {
         self.now = *stats;
     }
 
-    fn rows(&self, restarts: u64) -> [(&'static str, u64); 12] {
+    fn rows(&self, restarts: u64) -> [(&'static str, u64); 13] {
         let timeline = &self.now.timeline;
         [
             ("timeline_breaks", self.breaks),
@@ -51,6 +51,7 @@ impl Counters {
             ("timestamps_rebased", timeline.rebased),
             ("timestamps_nudged", timeline.nudged),
             ("audio_reanchored", timeline.audio_reanchored),
+            ("audio_left_out", timeline.audio_left_out),
         ]
     }
 

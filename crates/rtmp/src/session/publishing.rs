@@ -67,6 +67,7 @@ impl Publishing {
         stats.timeline.rebased += repairs.rebased;
         stats.timeline.nudged += repairs.nudged;
         stats.timeline.audio_reanchored += repairs.audio_reanchored;
+        stats.timeline.audio_left_out += repairs.audio_left_out;
         stats
     }
 }
