@@ -99,7 +99,7 @@ impl Setting {
     }
 }
 
-const PRESETS: [&str; 7] = ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"];
+const PRESETS: [&str; 6] = ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium"];
 
 /// Every setting, in the order of the example file.
 pub(crate) const SETTINGS: &[Setting] = &[
@@ -205,7 +205,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "ladder.preset",
-        help: "x264 preset of the encoded rungs: ultrafast, superfast, veryfast, faster, fast, medium or slow.",
+        help: "x264 preset of the encoded rungs: ultrafast, superfast, veryfast, faster, fast or medium.",
         get: |c| c.preset.clone(),
         set: |c, v| read_choice(v, &PRESETS.map(|preset| (preset, preset.to_owned()))).map(|v| c.preset = v),
     },
