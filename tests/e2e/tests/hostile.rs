@@ -305,7 +305,7 @@ fn a_hostile_stream_does_not_disturb_its_neighbour() {
     let _alone = alone();
     let stage = Stage::new(&[]);
     let hostile = stage.home.key("hostile");
-    let clip = clip("640x360", 30, 24, 60, &[]);
+    let clip = clip("640x360", 30, 12, 60, &[]);
     let _encoder = Publisher::copy(&stage.home, &clip.path, 0, &stage.url());
     let watch = stage.watch();
     segments(&watch, 2, PATIENCE);
@@ -325,7 +325,7 @@ fn a_hostile_stream_does_not_disturb_its_neighbour() {
     });
     let before = watch.progress().renditions[0].segments;
     let neighbour = Watch::start(stage.options("hostile"));
-    segments(&watch, before + 9, PATIENCE);
+    segments(&watch, before + 5, PATIENCE);
     let _ = sender.join().unwrap(); // it may have been thrown out
     let outcome = judged(watch);
     outcome.assert_clean();

@@ -162,7 +162,7 @@ fn ffmpeg_plays_the_live_url() {
 }
 
 /// Length of the clips of `plays`.
-const SECONDS: u32 = 14;
+const SECONDS: u32 = 12;
 
 /// Publishes the clip once, watches to the end, and asks for clean lists with as many pictures.
 fn plays(size: &str, rate: u32, gop: u32, more: &[&str], settings: &[(&str, &str)]) -> (Stage, Outcome) {
