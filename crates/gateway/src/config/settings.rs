@@ -192,8 +192,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "ladder.rungs",
-        help: "The rungs below the source as height:bit rate, such as [\"720:3000k\", \"480:1400k\"].\n\
-               Empty: chosen from the source.",
+        help: "The rungs as height:bit rate, such as [\"720:3000k\", \"480:1400k\"], and no others.\n\
+               Empty: the source's own size and what fits below it.",
         get: |c| {
             c.rungs
                 .iter()

@@ -114,7 +114,8 @@ pub(super) fn info(
     StreamInfo {
         since: Some(since),
         source: source.map(Source::describe).unwrap_or_default(),
-        encoder,
+        // What the encoder calls itself in its metadata says more than its RTMP library's name.
+        encoder: source.and_then(|source| source.encoder.clone()).or(encoder),
         renditions,
         notes: plan.map_or_else(Vec::new, |plan| plan.notes.clone()),
         counters: counters
