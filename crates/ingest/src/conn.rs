@@ -60,7 +60,6 @@ pub(crate) async fn serve(
         requests,
         lane: None,
         ended: false,
-        refused: false,
     };
     let outcome = conn.drive(io, stop).await;
     let stats = conn.session.stats();
@@ -102,7 +101,6 @@ struct Conn {
     requests: mpsc::Sender<PublishRequest>,
     lane: Option<Lane>,
     ended: bool,
-    refused: bool,
 }
 
 impl Conn {
@@ -242,7 +240,6 @@ impl Conn {
             Decision::Refuse(Refusal { code, description }) => {
                 info!(description, "publisher refused");
                 metrics::counter!("sluice_publishers_refused_total").increment(1);
-                self.refused = true;
                 self.session.answer(Verdict::Refuse { code, description });
             }
         }

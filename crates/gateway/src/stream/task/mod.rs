@@ -350,6 +350,9 @@ impl Run {
     fn remember(&mut self, packet: &Packet) {
         /// One GOP of 60 Mbit/s for ten seconds.
         const MOST_BYTES: usize = 80 << 20;
+        if self.source.video.is_none() {
+            return; // sound alone has no groups of pictures to start in the middle of
+        }
         if packet.kind == TrackKind::Video && packet.keyframe || self.gop_bytes > MOST_BYTES {
             self.gop.clear();
             self.gop_bytes = 0;
