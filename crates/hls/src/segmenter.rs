@@ -392,8 +392,8 @@ impl Building {
     fn own_end(&self, usual: Option<MediaSpan>) -> MediaTime {
         if let Some(last) = self.sounds.last() {
             let config = &last.config;
-            return last.packet.pts
-                + MediaSpan::from_samples(u64::from(config.samples_per_packet()), config.sample_rate());
+            let samples = config.aac().map_or(0, |aac| aac.samples_per_frame);
+            return last.packet.pts + MediaSpan::from_samples(u64::from(samples), config.sample_rate());
         }
         let last = self.pictures.iter().map(|picture| picture.packet.pts).max().unwrap_or(self.start);
         let frames = self.pictures.len() as i64;

@@ -220,7 +220,7 @@ fn a_new_configuration_is_written_from_its_keyframe_on() {
     let mut segmenter = segmenter(true, false);
     segmenter.cut(cut(1, 0, false));
     segmenter.push(picture(0, 0, 0, true, 100));
-    let media::VideoConfig::H264(mut config) = (*support::video_config()).clone();
+    let mut config = support::video_config().h264().unwrap().clone();
     config.pps_units = vec![vec![0x68, 0xEE, 0x06, 0xE2, 0xC0].into()];
     segmenter.video_config(std::sync::Arc::new(media::VideoConfig::H264(config.clone())));
     segmenter.push(picture(1, 3000, 3000, true, 100));

@@ -75,15 +75,106 @@ impl fmt::Debug for FrameRate {
 /// The configuration of one video track.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum VideoConfig {
-    /// H.264 / AVC.
+    /// H.264 / AVC: can be copied to viewers.
     H264(h264::Config),
+    /// Anything else: decoded, and encoded as H.264.
+    Other(OtherVideo),
+}
+
+/// Pictures in a coding that is taken from publishers and not given to viewers.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OtherVideo {
+    /// The coding.
+    pub codec: VideoCodec,
+    /// The decoder configuration as FFmpeg takes it for extradata (hvcC, av1C, vpcC …); may be empty.
+    pub extradata: Bytes,
+    /// Width in pixels, as shown.
+    pub width: u32,
+    /// Height in pixels, as shown.
+    pub height: u32,
+    /// Bits of a luma sample, where known; else 8.
+    pub bit_depth: u8,
+    /// Frames a second, where the bitstream declares them.
+    pub frame_rate: Option<FrameRate>,
+    /// Colours, where the bitstream or Enhanced RTMP's colorInfo told.
+    pub color: Option<ColorInfo>,
+}
+
+/// Codings of [`OtherVideo`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum VideoCodec {
+    /// H.265 / HEVC. Access units of NAL units behind 4-byte lengths.
+    Hevc,
+    /// AV1. Temporal units of OBUs with size fields.
+    Av1,
+    /// VP9.
+    Vp9,
+    /// VP8.
+    Vp8,
+    /// H.266 / VVC.
+    Vvc,
+    /// Sorenson H.263 (FLV codec id 2); the default of FFmpeg's FLV muxer.
+    SorensonH263,
+    /// On2 VP6 (FLV codec id 4).
+    Vp6,
+    /// On2 VP6 with alpha (FLV codec id 5).
+    Vp6Alpha,
+    /// Screen video (FLV codec id 3).
+    ScreenVideo,
+    /// Screen video 2 (FLV codec id 6).
+    ScreenVideo2,
+}
+
+impl VideoCodec {
+    /// As people call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hevc => "HEVC",
+            Self::Av1 => "AV1",
+            Self::Vp9 => "VP9",
+            Self::Vp8 => "VP8",
+            Self::Vvc => "VVC",
+            Self::SorensonH263 => "Sorenson H.263",
+            Self::Vp6 => "VP6",
+            Self::Vp6Alpha => "VP6 with alpha",
+            Self::ScreenVideo => "Screen video",
+            Self::ScreenVideo2 => "Screen video 2",
+        }
+    }
+}
+
+/// Colours by the numbers of ITU-T H.273 (and Enhanced RTMP's colorInfo, and H.264's VUI).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct ColorInfo {
+    /// ColourPrimaries: 1 BT.709, 9 BT.2020.
+    pub primaries: u8,
+    /// TransferCharacteristics: 1 BT.709, 16 PQ, 18 HLG.
+    pub transfer: u8,
+    /// MatrixCoefficients: 1 BT.709, 9 BT.2020 non-constant.
+    pub matrix: u8,
+}
+
+impl ColorInfo {
+    /// Whether the transfer is one of the HDR ones: PQ (16) or HLG (18).
+    pub fn is_hdr(self) -> bool {
+        matches!(self.transfer, 16 | 18)
+    }
 }
 
 impl VideoConfig {
-    /// The CODECS name (RFC 6381 §3.4), such as `avc1.64001f`.
+    /// The CODECS name (RFC 6381 §3.4), such as `avc1.64001f`; for codings that viewers never get, what people call it.
     pub fn codecs(&self) -> String {
         match self {
             Self::H264(config) => config.codecs(),
+            Self::Other(other) => other.codec.as_str().to_owned(),
+        }
+    }
+
+    /// H.264's configuration, where it is that.
+    pub fn h264(&self) -> Option<&h264::Config> {
+        match self {
+            Self::H264(config) => Some(config),
+            Self::Other(_) => None,
         }
     }
 
@@ -91,6 +182,7 @@ impl VideoConfig {
     pub fn dimensions(&self) -> (u32, u32) {
         match self {
             Self::H264(config) => (config.sps.width, config.sps.height),
+            Self::Other(other) => (other.width, other.height),
         }
     }
 
@@ -98,6 +190,7 @@ impl VideoConfig {
     pub fn frame_rate(&self) -> Option<FrameRate> {
         match self {
             Self::H264(config) => config.sps.frame_rate,
+            Self::Other(other) => other.frame_rate,
         }
     }
 }
@@ -107,13 +200,85 @@ impl VideoConfig {
 pub enum AudioConfig {
     /// AAC in any of its object types.
     Aac(aac::Config),
+    /// Anything else: decoded, and encoded as AAC-LC.
+    Other(OtherAudio),
+}
+
+/// Sound in a coding that is taken from publishers and not given to viewers.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OtherAudio {
+    /// The coding.
+    pub codec: AudioCodec,
+    /// The decoder configuration as FFmpeg takes it for extradata (OpusHead, STREAMINFO …); may be empty.
+    pub extradata: Bytes,
+    /// Samples a second that packets' sample counts are counted in.
+    pub sample_rate: u32,
+    /// Channels; at least 1.
+    pub channels: u8,
+}
+
+/// Codings of [`OtherAudio`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum AudioCodec {
+    /// Opus; counted at 48 kHz.
+    Opus,
+    /// FLAC.
+    Flac,
+    /// AC-3.
+    Ac3,
+    /// E-AC-3.
+    Eac3,
+    /// MPEG-1, 2 and 2.5 layer III.
+    Mp3,
+    /// Speex, wide band: 16 kHz mono.
+    Speex,
+    /// Nellymoser Asao.
+    Nellymoser,
+    /// PCM, 16 bits, little endian.
+    PcmS16Le,
+    /// PCM, 8 bits, unsigned.
+    PcmU8,
+    /// G.711 A-law.
+    ALaw,
+    /// G.711 µ-law.
+    MuLaw,
+    /// Flash's ADPCM.
+    AdpcmSwf,
+}
+
+impl AudioCodec {
+    /// As people call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Opus => "Opus",
+            Self::Flac => "FLAC",
+            Self::Ac3 => "AC-3",
+            Self::Eac3 => "E-AC-3",
+            Self::Mp3 => "MP3",
+            Self::Speex => "Speex",
+            Self::Nellymoser => "Nellymoser",
+            Self::PcmS16Le | Self::PcmU8 => "PCM",
+            Self::ALaw => "G.711 A-law",
+            Self::MuLaw => "G.711 µ-law",
+            Self::AdpcmSwf => "ADPCM",
+        }
+    }
 }
 
 impl AudioConfig {
-    /// The CODECS name (RFC 6381 §3.3), such as `mp4a.40.2`.
+    /// The CODECS name (RFC 6381 §3.3), such as `mp4a.40.2`; for codings that viewers never get, what people call it.
     pub fn codecs(&self) -> String {
         match self {
             Self::Aac(config) => config.codecs(),
+            Self::Other(other) => other.codec.as_str().to_owned(),
+        }
+    }
+
+    /// AAC's configuration, where it is that.
+    pub fn aac(&self) -> Option<&aac::Config> {
+        match self {
+            Self::Aac(config) => Some(config),
+            Self::Other(_) => None,
         }
     }
 
@@ -121,6 +286,7 @@ impl AudioConfig {
     pub fn sample_rate(&self) -> u32 {
         match self {
             Self::Aac(config) => config.sample_rate,
+            Self::Other(other) => other.sample_rate,
         }
     }
 
@@ -128,13 +294,7 @@ impl AudioConfig {
     pub fn channels(&self) -> u8 {
         match self {
             Self::Aac(config) => config.channels,
-        }
-    }
-
-    /// Samples that one packet holds, at [`Self::sample_rate`].
-    pub fn samples_per_packet(&self) -> u32 {
-        match self {
-            Self::Aac(config) => config.samples_per_frame,
+            Self::Other(other) => other.channels,
         }
     }
 
@@ -142,6 +302,7 @@ impl AudioConfig {
     pub fn extradata(&self) -> Bytes {
         match self {
             Self::Aac(config) => config.asc.clone(),
+            Self::Other(other) => other.extradata.clone(),
         }
     }
 }

@@ -15,7 +15,9 @@ pub mod packet;
 pub mod time;
 pub mod timeline;
 
-pub use codec::{AudioConfig, FrameRate, VideoConfig};
+pub use codec::{
+    AudioCodec, AudioConfig, ColorInfo, FrameRate, OtherAudio, OtherVideo, VideoCodec, VideoConfig,
+};
 pub use ids::{BadName, Epoch, MediaSequence, StreamName, TrackId};
 pub use packet::{BreakReason, MediaEvent, Packet, TrackKind};
 pub use time::{MediaSpan, MediaTime, TICKS_PER_MILLI, TICKS_PER_SECOND};

@@ -25,6 +25,7 @@ pub enum TrackKind {
 /// * H.264: NAL units each behind a 4-byte big-endian length, in decode order, without access unit delimiters,
 ///   parameter sets, filler and empty units; SEI is kept. Parameter sets travel in [`VideoConfig`].
 /// * AAC: one raw frame, no ADTS header.
+/// * Other codings: as FFmpeg's decoder takes them with the configuration's extradata; see [`crate::VideoCodec`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Packet {
     /// Which track of its kind.
@@ -69,10 +70,10 @@ pub enum BreakReason {
 /// What a publication says, in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MediaEvent {
-    /// The configuration of the pictures that follow. Sent first, and again only when it changes.
-    VideoConfig(Arc<VideoConfig>),
-    /// The configuration of the sound that follows. Sent first, and again only when it changes.
-    AudioConfig(Arc<AudioConfig>),
+    /// The configuration of a track's pictures that follow. Sent first, and again only when it changes.
+    VideoConfig(TrackId, Arc<VideoConfig>),
+    /// The configuration of a track's sound that follows. Sent first, and again only when it changes.
+    AudioConfig(TrackId, Arc<AudioConfig>),
     /// What follows does not continue what came before; takes effect at the next keyframe.
     Break(BreakReason),
     /// One coded packet.

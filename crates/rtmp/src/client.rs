@@ -180,9 +180,9 @@ impl Publisher {
         self.send(csid::AUDIO, kind::DATA, MediaTime::ZERO, &body);
     }
 
-    /// Sends the configuration of the pictures that follow.
+    /// Sends the configuration of the pictures that follow; H.264 only.
     pub fn send_video_config(&mut self, config: &VideoConfig) {
-        let VideoConfig::H264(config) = config;
+        let Some(config) = config.h264() else { return };
         let body = [&[0x17, 0, 0, 0, 0][..], &config.to_record()].concat();
         self.send(csid::VIDEO, kind::VIDEO, MediaTime::ZERO, &body);
     }

@@ -211,7 +211,7 @@ impl Tracks {
             video.next = Some(config);
         } else {
             video.told = Some(config.clone());
-            out.push_back(MediaEvent::VideoConfig(config));
+            out.push_back(MediaEvent::VideoConfig(TrackId::default(), config));
         }
     }
 
@@ -266,7 +266,7 @@ impl Tracks {
         if let Some(config) = video.next.take() {
             video.told = Some(config.clone());
             out.push_back(MediaEvent::Break(BreakReason::VideoConfigChanged));
-            out.push_back(MediaEvent::VideoConfig(config));
+            out.push_back(MediaEvent::VideoConfig(TrackId::default(), config));
         }
         self.change_audio(out);
     }
@@ -275,7 +275,7 @@ impl Tracks {
         if let Some((config, _)) = self.audio.next.take() {
             self.audio.told = Some(config.clone());
             out.push_back(MediaEvent::Break(BreakReason::AudioConfigChanged));
-            out.push_back(MediaEvent::AudioConfig(config));
+            out.push_back(MediaEvent::AudioConfig(TrackId::default(), config));
         }
     }
 
@@ -302,7 +302,7 @@ impl Tracks {
             audio.next = Some((config, wire));
         } else {
             audio.told = Some(config.clone());
-            out.push_back(MediaEvent::AudioConfig(config));
+            out.push_back(MediaEvent::AudioConfig(TrackId::default(), config));
         }
     }
 
@@ -315,8 +315,7 @@ impl Tracks {
             self.quirks.note(Quirk::Adts);
             let current = self.audio.next.as_ref().map(|(next, _)| next).or(self.audio.told.as_ref());
             let same = current.is_some_and(|current| {
-                let AudioConfig::Aac(current) = &**current;
-                (current.sample_rate, current.channels) == (config.sample_rate, config.channels)
+                (current.sample_rate(), current.channels()) == (config.sample_rate, config.channels)
             });
             if !same {
                 self.settle_audio(wire, config, out);
@@ -335,7 +334,7 @@ impl Tracks {
             self.counters.dropped += 1;
             return;
         };
-        let (samples, rate) = (config.samples_per_packet(), config.sample_rate());
+        let (samples, rate) = (config.aac().map_or(0, |aac| aac.samples_per_frame), config.sample_rate());
         let Some(placed) = self.timeline.audio(WireMillis(wire), samples, rate) else { return };
         self.audio.started = true;
         self.broke(placed.broke, out);

@@ -56,7 +56,7 @@ fn check(name: &str, capture: &[u8], video: (usize, usize, i64), audio: (usize, 
         "{name}"
     );
     let configs = events.iter().filter(|event| {
-        matches!(event, Event::Media(MediaEvent::VideoConfig(_) | MediaEvent::AudioConfig(_)))
+        matches!(event, Event::Media(MediaEvent::VideoConfig(..) | MediaEvent::AudioConfig(..)))
     });
     assert_eq!(configs.count(), 2, "{name}: each configuration is told once");
     let odd = events.iter().filter(|e| matches!(e, Event::Note(_) | Event::Media(MediaEvent::Break(_))));

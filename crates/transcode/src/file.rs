@@ -64,7 +64,10 @@ impl File {
                     length_size = record.length_size;
                     let config =
                         h264::Config::from_units(record.sps_units, record.pps_units).map_err(broken)?;
-                    waiting.push(MediaEvent::VideoConfig(Arc::new(VideoConfig::H264(config))));
+                    waiting.push(MediaEvent::VideoConfig(
+                        TrackId::default(),
+                        Arc::new(VideoConfig::H264(config)),
+                    ));
                     hints.has_video = Some(true);
                     hints.frame_rate = stream.frame_rate;
                     hints.video_bps = stream.bitrate_bps;
@@ -75,7 +78,10 @@ impl File {
                     if !headers.is_empty() {
                         let config = aac::Config::parse(&headers)
                             .map_err(|error| FileError::Track { track: "audio", cause: error.to_string() })?;
-                        waiting.push(MediaEvent::AudioConfig(Arc::new(AudioConfig::Aac(config))));
+                        waiting.push(MediaEvent::AudioConfig(
+                            TrackId::default(),
+                            Arc::new(AudioConfig::Aac(config)),
+                        ));
                     }
                 }
             }
@@ -109,7 +115,10 @@ impl File {
                     Some((config, frame)) => {
                         let frame = packet(TrackKind::Audio, true, raw.data.slice_ref(frame));
                         self.waiting.push(MediaEvent::Packet(frame));
-                        self.waiting.push(MediaEvent::AudioConfig(Arc::new(AudioConfig::Aac(config))));
+                        self.waiting.push(MediaEvent::AudioConfig(
+                            TrackId::default(),
+                            Arc::new(AudioConfig::Aac(config)),
+                        ));
                     }
                     None => return Some(MediaEvent::Packet(packet(TrackKind::Audio, true, raw.data))),
                 },

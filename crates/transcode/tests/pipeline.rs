@@ -11,8 +11,7 @@ use transcode::{
 };
 
 fn sps(config: &VideoConfig) -> &media::h264::SpsInfo {
-    let VideoConfig::H264(config) = config;
-    &config.sps
+    &config.h264().unwrap().sps
 }
 
 fn rungs(heights: &[u32]) -> Wishes {
@@ -264,7 +263,7 @@ async fn colours_are_declared_alike_on_every_rung() {
         let clip = picture(size, 10, 1, 10, more);
         let (_, _, job) = planned(&clip.path, &rungs(&[180]));
         let made = run(Isolation::Thread, job, inputs(events(&clip.path), None)).await;
-        let VideoConfig::H264(config) = &made.configs[0];
+        let config = made.configs[0].h264().unwrap();
         let body = h264_reader::rbsp::decode_nal(&config.sps_units[0]).unwrap();
         let bits = h264_reader::rbsp::BitReader::new(&*body);
         let sps = h264_reader::nal::sps::SeqParameterSet::from_bits(bits).unwrap();

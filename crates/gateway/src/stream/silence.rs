@@ -20,7 +20,7 @@ pub(super) struct Silence {
 impl Silence {
     /// Silence as `config` codes it, from `start` on; `None` for codings other than AAC-LC.
     pub(super) fn new(config: &AudioConfig, start: MediaTime) -> Option<Self> {
-        let AudioConfig::Aac(aac) = config;
+        let aac = config.aac()?;
         if aac.object_type != 2 || aac.extension != 0 {
             return None;
         }
@@ -46,7 +46,7 @@ impl Silence {
             if pts > end {
                 return packets;
             }
-            self.count += u64::from(self.config.samples_per_packet());
+            self.count += u64::from(self.config.aac().map_or(1024, |aac| aac.samples_per_frame));
             packets.push(Packet {
                 track: TrackId::default(),
                 kind: TrackKind::Audio,

@@ -276,7 +276,7 @@ struct Framed<'a> {
 
 impl<'a> Framed<'a> {
     fn new(sound: &'a Sound) -> Option<Self> {
-        let AudioConfig::Aac(config) = &*sound.config;
+        let config = sound.config.aac()?;
         Some(Self { sound, header: config.adts_header(sound.packet.data.len())? })
     }
 
@@ -298,7 +298,7 @@ fn group<'f, 'a>(framed: &'f [Framed<'a>], span: MediaSpan) -> Vec<&'f [Framed<'
     while let Some(first) = rest.first() {
         let config = &first.sound.config;
         let samples = |frames: usize| {
-            let count = frames as u64 * u64::from(config.samples_per_packet());
+            let count = frames as u64 * u64::from(config.aac().map_or(0, |aac| aac.samples_per_frame));
             MediaSpan::from_samples(count, config.sample_rate())
         };
         let mut len = 1;

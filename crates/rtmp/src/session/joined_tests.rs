@@ -122,7 +122,10 @@ fn publisher_and_session_understand_each_other() {
             Event::Note(note) => panic!("{note}"),
         }
     }
-    let mut want = vec![MediaEvent::VideoConfig(Arc::new(video)), MediaEvent::AudioConfig(Arc::new(audio))];
+    let mut want = vec![
+        MediaEvent::VideoConfig(TrackId::default(), Arc::new(video)),
+        MediaEvent::AudioConfig(TrackId::default(), Arc::new(audio)),
+    ];
     want.extend(packets(60).into_iter().map(MediaEvent::Packet));
     for (got, want) in media.iter().zip(&want) {
         match (got, want) {

@@ -143,8 +143,8 @@ fn short(event: &Event) -> String {
     match event {
         Event::PublishRequested(request) => format!("publish {}/{}", request.app, request.name.expose()),
         Event::Media(MediaEvent::Packet(packet)) => format!("{:?} {}", packet.kind, packet.pts.ticks() / 90),
-        Event::Media(MediaEvent::VideoConfig(_)) => "video config".into(),
-        Event::Media(MediaEvent::AudioConfig(_)) => "audio config".into(),
+        Event::Media(MediaEvent::VideoConfig(..)) => "video config".into(),
+        Event::Media(MediaEvent::AudioConfig(..)) => "audio config".into(),
         Event::Media(MediaEvent::Break(reason)) => format!("break {reason:?}"),
         Event::Metadata(metadata) => format!("metadata {:?}", metadata.width),
         Event::PublishEnded { clean } => format!("ended {clean}"),

@@ -47,8 +47,8 @@ fn told(tracks: &mut Tracks, messages: Vec<In>) -> Vec<String> {
     }
     sink.iter()
         .map(|event| match event {
-            MediaEvent::VideoConfig(config) => format!("video {:?}", config.dimensions()),
-            MediaEvent::AudioConfig(config) => format!("audio {}", config.sample_rate()),
+            MediaEvent::VideoConfig(_, config) => format!("video {:?}", config.dimensions()),
+            MediaEvent::AudioConfig(_, config) => format!("audio {}", config.sample_rate()),
             MediaEvent::Break(reason) => format!("{reason:?}"),
             MediaEvent::Packet(p) => match (p.kind, p.keyframe) {
                 (TrackKind::Video, true) => format!("key {}", p.pts.ticks() / 90),

@@ -7,7 +7,7 @@ use ffmpeg_next::{
     frame,
     software::resampling,
 };
-use media::aac;
+use media::{AudioConfig, aac};
 
 use super::{CodecError, Received, extradata, received, set_extradata};
 
@@ -40,7 +40,10 @@ pub(crate) struct AudioDecoder {
 }
 
 impl AudioDecoder {
-    pub(crate) fn open(config: &aac::Config) -> Result<Self, CodecError> {
+    pub(crate) fn open(config: &AudioConfig) -> Result<Self, CodecError> {
+        let Some(config) = config.aac() else {
+            return Err(CodecError::new("find", DECODER, "this coding is not taken yet"));
+        };
         let codec =
             decoder::find(codec::Id::AAC).ok_or_else(|| CodecError::new("find", DECODER, "not built in"))?;
         let mut context = codec::Context::new_with_codec(codec);

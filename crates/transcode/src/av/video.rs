@@ -8,7 +8,7 @@ use ffmpeg_next::{
     format::Pixel,
 };
 use media::{
-    FrameRate,
+    FrameRate, VideoConfig,
     h264::{self, nal_type},
 };
 
@@ -30,7 +30,10 @@ pub(crate) struct VideoDecoder {
 
 impl VideoDecoder {
     /// Opens a decoder with `threads` frame threads; one is cheapest, more are for pictures too large for one core.
-    pub(crate) fn open(config: &h264::Config, threads: usize) -> Result<Self, CodecError> {
+    pub(crate) fn open(config: &VideoConfig, threads: usize) -> Result<Self, CodecError> {
+        let Some(config) = config.h264() else {
+            return Err(CodecError::new("find", DECODER, "this coding is not taken yet"));
+        };
         let codec =
             decoder::find(codec::Id::H264).ok_or_else(|| CodecError::new("find", DECODER, "not built in"))?;
         let mut context = codec::Context::new_with_codec(codec);

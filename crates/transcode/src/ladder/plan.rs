@@ -1,6 +1,6 @@
 //! The ladder of a new presentation.
 
-use media::{AudioConfig, FrameRate, MediaSpan, VideoConfig, aac};
+use media::{FrameRate, MediaSpan, aac};
 
 use super::{
     AudioPlan, AudioSettings, AudioWishes, CutMode, EncodeSettings, Mode, Plan, Profile, Rung, RungWish,
@@ -60,7 +60,7 @@ pub fn plan(source: &Source, wishes: &Wishes) -> Plan {
         (Mode::Auto, None) => ladder(video, wishes, audio_bps, None),
         (Mode::Auto, Some(obstacle)) => ladder(video, wishes, audio_bps, Some(obstacle)),
     };
-    if sps(video).interlaced && rungs.iter().any(|rung| !rung.is_copy()) {
+    if sps(video).is_some_and(|sps| sps.interlaced) && rungs.iter().any(|rung| !rung.is_copy()) {
         notes.push("the interlaced picture is not deinterlaced: set the encoder to progressive".to_owned());
     }
     let copied = rungs.iter().any(Rung::is_copy);
@@ -84,7 +84,9 @@ pub fn plan(source: &Source, wishes: &Wishes) -> Plan {
 
 /// Why the picture cannot be copied, as a thing that it has, and what would change it; `None` when it can be.
 pub(super) fn obstacle(video: &VideoSource, cap: MediaSpan) -> Option<String> {
-    let sps = sps(video);
+    let Some(sps) = sps(video) else {
+        return Some(format!("{}, which few players take in HLS", video.config.codecs()));
+    };
     let reason = match video.gop {
         Gop::Known { longest, .. } if longest.as_secs_f64() > cap.as_secs_f64() + SLACK => format!(
             "keyframes up to {:.1} s apart: set the keyframe interval to 2 s in the encoder to save this encode",
@@ -282,14 +284,17 @@ pub(super) fn audio(source: Option<&AudioSource>, wishes: &Wishes) -> AudioPlan 
     match source {
         None => AudioPlan::None,
         Some(audio) if wishes.mode == Mode::Off => copy_or_leave(audio),
-        Some(audio) if plays_everywhere(aac_of(audio)) && !wishes.audio.always_encode => AudioPlan::Copy,
+        Some(audio) if audio.config.aac().is_some_and(plays_everywhere) && !wishes.audio.always_encode => {
+            AudioPlan::Copy
+        }
         Some(_) => AudioPlan::Encode(audio_settings(&wishes.audio)),
     }
 }
 
 /// Without an encoder, sound that MPEG-TS cannot carry is left out.
 fn copy_or_leave(audio: &AudioSource) -> AudioPlan {
-    if aac_of(audio).adts_header(1).is_some() { AudioPlan::Copy } else { AudioPlan::None }
+    let fits = audio.config.aac().is_some_and(|aac| aac.adts_header(1).is_some());
+    if fits { AudioPlan::Copy } else { AudioPlan::None }
 }
 
 pub(super) fn audio_settings(wishes: &AudioWishes) -> AudioSettings {
@@ -320,18 +325,12 @@ pub(super) fn audio_bps(plan: &AudioPlan, source: Option<&AudioSource>) -> u32 {
     }
 }
 
-fn aac_of(audio: &AudioSource) -> &aac::Config {
-    let AudioConfig::Aac(config) = &*audio.config;
-    config
-}
-
-fn sps(video: &VideoSource) -> &media::h264::SpsInfo {
-    let VideoConfig::H264(config) = &*video.config;
-    &config.sps
+fn sps(video: &VideoSource) -> Option<&media::h264::SpsInfo> {
+    video.config.h264().map(|config| &config.sps)
 }
 
 fn virtues(video: &VideoSource) -> String {
-    let sps = sps(video);
+    let Some(sps) = sps(video) else { return video.config.codecs() };
     let gop = match video.gop {
         Gop::Known { longest, .. } => format!("keyframes every {:.1} s", longest.as_secs_f64()),
         Gop::LongerThan(_) => "keyframes of unknown distance".to_owned(),

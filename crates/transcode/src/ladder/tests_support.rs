@@ -61,8 +61,7 @@ pub(super) fn changed(mut source: Source, change: &Change) -> Source {
         Change::Gop(gop) => video.gop = *gop,
         Change::Rate(fps) => video.frame_rate = FrameRate::new(*fps, 1),
         Change::Sps(profile, level, chroma, bits, interlaced) => {
-            let VideoConfig::H264(config) = &*video.config;
-            let mut config = config.clone();
+            let mut config = video.config.h264().expect("H.264").clone();
             (config.sps.profile_idc, config.sps.level_idc) = (*profile, *level);
             (config.sps.chroma_format, config.sps.bit_depth) = (*chroma, *bits);
             config.sps.interlaced = *interlaced;

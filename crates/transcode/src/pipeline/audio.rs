@@ -44,11 +44,10 @@ struct Clock {
 
 impl Track {
     pub(super) fn open(job: &AudioJob) -> Result<Self, Ended> {
-        let AudioConfig::Aac(config) = &*job.config;
         let settings = &job.settings;
         let encoder = AudioEncoder::open(settings.sample_rate, settings.channels, settings.bitrate_bps)?;
         Ok(Self {
-            decoder: AudioDecoder::open(config)?,
+            decoder: AudioDecoder::open(&job.config)?,
             stereo: Stereo::new(settings.sample_rate, settings.channels),
             config: AudioConfig::Aac(encoder.config()?),
             encoder,
@@ -89,7 +88,6 @@ impl Track {
 
     /// The source's sound is coded in another way from here on; what comes out stays as it is.
     pub(super) fn reconfigure(&mut self, config: &AudioConfig, made: &mut Vec<Packet>) -> Result<(), Ended> {
-        let AudioConfig::Aac(config) = config;
         self.decoder = AudioDecoder::open(config)?;
         self.encode_whole_frames(made)
     }

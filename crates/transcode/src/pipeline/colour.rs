@@ -1,7 +1,7 @@
 //! Which colours the rungs declare, so that a switch between them never shifts the picture's colours.
 
 use h264_reader::{nal::sps::SeqParameterSet, rbsp};
-use media::h264;
+use media::VideoConfig;
 
 use crate::av::Colour;
 
@@ -14,9 +14,17 @@ const HD: u32 = 720;
 
 /// What the source declares. A player guesses by size where nothing is declared: HD sources then declare what it would
 /// guess, or their small rungs would be taken for something else.
-pub(super) fn of(config: &h264::Config) -> Colour {
-    let declared = config.sps_units.first().and_then(|unit| read(unit));
-    let hd = config.sps.width.min(config.sps.height) >= HD;
+pub(super) fn of(config: &VideoConfig) -> Colour {
+    let declared = match config {
+        VideoConfig::H264(config) => config.sps_units.first().and_then(|unit| read(unit)),
+        VideoConfig::Other(other) => other.color.map(|color| Colour {
+            primaries: color.primaries,
+            transfer: color.transfer,
+            matrix: color.matrix,
+        }),
+    };
+    let (width, height) = config.dimensions();
+    let hd = width.min(height) >= HD;
     let guess = if hd { BT709 } else { UNSPECIFIED };
     let or_guess = |code: u8| if code == UNSPECIFIED { guess } else { code };
     match declared {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use media::{FrameRate, Packet, h264};
+use media::{FrameRate, Packet, VideoConfig};
 
 use super::Ended;
 use crate::{
@@ -31,13 +31,14 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    pub(super) fn open(config: &h264::Config, rate: Option<FrameRate>) -> Result<Self, CodecError> {
-        let threads = threads(config.sps.width, config.sps.height, rate);
+    pub(super) fn open(config: &VideoConfig, rate: Option<FrameRate>) -> Result<Self, CodecError> {
+        let (width, height) = config.dimensions();
+        let threads = threads(width, height, rate);
         Ok(Self { decoder: VideoDecoder::open(config, threads)?, threads, failures: 0, drained: false })
     }
 
     /// Starts anew with other parameter sets. What the old decoder still holds is to be received before.
-    pub(super) fn reopen(&mut self, config: &h264::Config) -> Result<(), CodecError> {
+    pub(super) fn reopen(&mut self, config: &VideoConfig) -> Result<(), CodecError> {
         self.decoder = VideoDecoder::open(config, self.threads)?;
         self.drained = false;
         Ok(())

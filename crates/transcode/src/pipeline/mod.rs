@@ -147,9 +147,8 @@ struct Video {
 
 impl Video {
     fn open(job: VideoJob, outbox: &mpsc::Sender<Output>) -> Result<Self, Ended> {
-        let VideoConfig::H264(config) = &*job.config;
         Ok(Self {
-            decoder: decode::Decoder::open(config, job.frame_rate)?,
+            decoder: decode::Decoder::open(&job.config, job.frame_rate)?,
             frames: decode::Frames::default(),
             rungs: scale::Rungs::open(&job, outbox)?,
         })
@@ -178,7 +177,6 @@ impl Video {
 
     fn reconfigure(&mut self, config: &VideoConfig, stats: &mut Stats) -> Result<(), Ended> {
         self.drain(stats)?;
-        let VideoConfig::H264(config) = config;
         self.decoder.reopen(config)?;
         Ok(())
     }

@@ -39,8 +39,7 @@ struct Rung {
 impl Rungs {
     /// Opens every rung's encoder and starts its thread.
     pub(super) fn open(job: &VideoJob, outbox: &mpsc::Sender<Output>) -> Result<Self, Ended> {
-        let VideoConfig::H264(config) = &*job.config;
-        let colour = colour::of(config);
+        let colour = colour::of(&job.config);
         let mut configs = Vec::with_capacity(job.rungs.len());
         let mut rungs = Vec::with_capacity(job.rungs.len());
         for (index, rung) in job.rungs.iter().enumerate() {

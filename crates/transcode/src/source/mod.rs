@@ -11,7 +11,7 @@ mod x264;
 
 use std::{fmt, sync::Arc};
 
-use media::{AudioConfig, FrameRate, MediaSpan, VideoConfig};
+use media::{AudioConfig, FrameRate, MediaSpan, VideoConfig, h264};
 
 pub use probe::Probe;
 
@@ -114,24 +114,16 @@ impl Source {
 impl fmt::Display for VideoSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (width, height) = self.dimensions();
-        let VideoConfig::H264(config) = &*self.config;
-        let sps = &config.sps;
         write!(f, "{width}x{height}")?;
         if let Some(rate) = self.frame_rate {
             write!(f, " at {} fps", Rate(rate))?;
         }
-        write!(f, ", H.264 {} {}", profile_name(sps.profile_idc), level_name(sps.level_idc))?;
-        match sps.chroma_format {
-            0 => f.write_str(" grey")?,
-            2 => f.write_str(" 4:2:2")?,
-            3 => f.write_str(" 4:4:4")?,
-            _ => {}
-        }
-        if sps.bit_depth != 8 {
-            write!(f, " {} bit", sps.bit_depth)?;
-        }
-        if sps.interlaced {
-            f.write_str(" interlaced")?;
+        match &*self.config {
+            VideoConfig::H264(config) => coding(&config.sps, f)?,
+            VideoConfig::Other(other) if other.bit_depth > 8 => {
+                write!(f, ", {} {} bit", other.codec.as_str(), other.bit_depth)?;
+            }
+            VideoConfig::Other(other) => write!(f, ", {}", other.codec.as_str())?,
         }
         match self.gop {
             Gop::Known { longest, open, .. } => {
@@ -149,24 +141,44 @@ impl fmt::Display for VideoSource {
     }
 }
 
+/// H.264's profile, level and what is unusual about it.
+fn coding(sps: &h264::SpsInfo, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, ", H.264 {} {}", profile_name(sps.profile_idc), level_name(sps.level_idc))?;
+    match sps.chroma_format {
+        0 => f.write_str(" grey")?,
+        2 => f.write_str(" 4:2:2")?,
+        3 => f.write_str(" 4:4:4")?,
+        _ => {}
+    }
+    if sps.bit_depth != 8 {
+        write!(f, " {} bit", sps.bit_depth)?;
+    }
+    if sps.interlaced {
+        f.write_str(" interlaced")?;
+    }
+    Ok(())
+}
+
 impl fmt::Display for AudioSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let AudioConfig::Aac(config) = &*self.config;
-        let kind = match (config.extension, config.object_type) {
-            (5, _) => "HE-AAC",
-            (29, _) => "HE-AAC v2",
-            (_, 2) => "AAC",
-            (_, 1) => "AAC Main",
-            _ => "AAC (unusual profile)",
+        let kind = match &*self.config {
+            AudioConfig::Other(other) => other.codec.as_str(),
+            AudioConfig::Aac(config) => match (config.extension, config.object_type) {
+                (5, _) => "HE-AAC",
+                (29, _) => "HE-AAC v2",
+                (_, 2) => "AAC",
+                (_, 1) => "AAC Main",
+                _ => "AAC (unusual profile)",
+            },
         };
-        let channels = match config.channels {
+        let channels = match self.config.channels() {
             0 => "own channel layout".to_owned(),
             1 => "mono".to_owned(),
             2 => "stereo".to_owned(),
             6 => "5.1".to_owned(),
             count => format!("{count} channels"),
         };
-        write!(f, "{kind} {} kHz {channels}", f64::from(config.sample_rate) / 1000.0)?;
+        write!(f, "{kind} {} kHz {channels}", f64::from(self.config.sample_rate()) / 1000.0)?;
         if let Some(bps) = self.bitrate_bps {
             write!(f, " {} kbit/s", bps / 1000)?;
         }

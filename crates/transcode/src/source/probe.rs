@@ -105,11 +105,11 @@ impl Probe {
     /// Takes the next event, in order.
     pub fn see(&mut self, event: &MediaEvent) {
         match event {
-            MediaEvent::VideoConfig(config) => {
+            MediaEvent::VideoConfig(_, config) => {
                 self.video = Some(Arc::clone(config));
                 self.look = None;
             }
-            MediaEvent::AudioConfig(config) => self.audio = Some(Arc::clone(config)),
+            MediaEvent::AudioConfig(_, config) => self.audio = Some(Arc::clone(config)),
             MediaEvent::Break(_) => {
                 self.look = None;
                 self.seen = None;
@@ -302,11 +302,14 @@ mod tests {
 
     fn video_config() -> MediaEvent {
         let config = h264::Config::from_units(vec![Bytes::from_static(SPS)], vec![Bytes::from_static(PPS)]);
-        MediaEvent::VideoConfig(Arc::new(VideoConfig::H264(config.unwrap())))
+        MediaEvent::VideoConfig(TrackId::default(), Arc::new(VideoConfig::H264(config.unwrap())))
     }
 
     fn audio_config() -> MediaEvent {
-        MediaEvent::AudioConfig(Arc::new(AudioConfig::Aac(aac::Config::lc(48_000, 2).unwrap())))
+        MediaEvent::AudioConfig(
+            TrackId::default(),
+            Arc::new(AudioConfig::Aac(aac::Config::lc(48_000, 2).unwrap())),
+        )
     }
 
     fn packet(kind: TrackKind, ms: i64, keyframe: bool, data: Vec<u8>) -> MediaEvent {

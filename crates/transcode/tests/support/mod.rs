@@ -125,8 +125,8 @@ pub fn inputs(events: Vec<MediaEvent>, grid: Option<Vec<i64>>) -> Vec<Input> {
                 }
                 inputs.push(Input::Packet(packet));
             }
-            MediaEvent::VideoConfig(config) => inputs.push(Input::VideoConfig(config)),
-            MediaEvent::AudioConfig(config) => inputs.push(Input::AudioConfig(config)),
+            MediaEvent::VideoConfig(_, config) => inputs.push(Input::VideoConfig(config)),
+            MediaEvent::AudioConfig(_, config) => inputs.push(Input::AudioConfig(config)),
             MediaEvent::Break(_) => {}
         }
     }
@@ -172,7 +172,7 @@ pub fn check_rung(made: &Made, rung: usize, want_times: &[i64], want_keys: &[i64
 /// Decodes a rung with FFmpeg's command line, which must have nothing to say about it, and compares its pictures with
 /// the source's: PSNR in dB.
 pub fn likeness(made: &Made, rung: usize, source: &Path) -> f64 {
-    let VideoConfig::H264(config) = &made.configs[rung];
+    let config = made.configs[rung].h264().unwrap();
     let mut bytes = Vec::new();
     let mut put = |unit: &[u8]| {
         bytes.extend([0, 0, 0, 1]);

@@ -1,7 +1,7 @@
 //! What a publisher sends: looked at until the source is known, then packaged.
 
 use hls::{cut::WallClock, presentation::Presentation, snapshot::Phase};
-use media::{BreakReason, MediaEvent, MediaSpan, MediaTime, Packet};
+use media::{BreakReason, MediaEvent, MediaSpan, MediaTime, Packet, TrackId};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use transcode::{
@@ -159,14 +159,14 @@ impl Live {
                     }
                 }
             }
-            MediaEvent::VideoConfig(config) => {
-                let event = MediaEvent::VideoConfig(config);
+            MediaEvent::VideoConfig(track, config) => {
+                let event = MediaEvent::VideoConfig(track, config);
                 if run.source.video.is_none() || contradicts(&run.source, &event) {
                     self.reconfigure(event);
                 }
             }
-            MediaEvent::AudioConfig(config) => {
-                let event = MediaEvent::AudioConfig(config);
+            MediaEvent::AudioConfig(track, config) => {
+                let event = MediaEvent::AudioConfig(track, config);
                 if run.source.audio.is_none() || contradicts(&run.source, &event) {
                     self.reconfigure(event);
                 }
@@ -209,16 +209,22 @@ impl Live {
 
 /// The events that announce a source's tracks.
 fn configurations(source: &Source) -> Vec<MediaEvent> {
-    let video = source.video.iter().map(|video| MediaEvent::VideoConfig(video.config.clone()));
-    let audio = source.audio.iter().map(|audio| MediaEvent::AudioConfig(audio.config.clone()));
+    let video =
+        source.video.iter().map(|video| MediaEvent::VideoConfig(TrackId::default(), video.config.clone()));
+    let audio =
+        source.audio.iter().map(|audio| MediaEvent::AudioConfig(TrackId::default(), audio.config.clone()));
     video.chain(audio).collect()
 }
 
 /// Whether an event announces another configuration than the source has.
 fn contradicts(source: &Source, event: &MediaEvent) -> bool {
     match event {
-        MediaEvent::VideoConfig(config) => source.video.as_ref().is_some_and(|video| video.config != *config),
-        MediaEvent::AudioConfig(config) => source.audio.as_ref().is_some_and(|audio| audio.config != *config),
+        MediaEvent::VideoConfig(_, config) => {
+            source.video.as_ref().is_some_and(|video| video.config != *config)
+        }
+        MediaEvent::AudioConfig(_, config) => {
+            source.audio.as_ref().is_some_and(|audio| audio.config != *config)
+        }
         MediaEvent::Break(_) | MediaEvent::Packet(_) => false,
     }
 }
