@@ -1,6 +1,14 @@
 //! One connection: a socket on one side, an `rtmp::Session` in the middle, a [`Lane`] on the other side.
 
-use std::{io, net::SocketAddr, sync::OnceLock, time::Duration};
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Poll, ready},
+    time::Duration,
+};
 
 use bytes::{Buf, BytesMut};
 use rtmp::{
@@ -8,14 +16,17 @@ use rtmp::{
     session::{Event, RefusalCode, Session, Settings, Verdict},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::publisher::{Decision, FromPublisher, Lane, PublishRequest, Refusal};
+use crate::{
+    paced::Pace,
+    publisher::{Decision, FromPublisher, Lane, PublishRequest, Refusal},
+};
 
 /// How long a lane may stay full before its publisher is closed.
 pub const STALL_LIMIT: Duration = Duration::from_secs(10);
@@ -24,10 +35,6 @@ const READ_BUFFER: usize = 64 * 1024;
 /// Replies that a peer does not read are dropped past this, so that it cannot make us wait (RTMP acknowledgements and
 /// pings are all that is lost).
 const UNREAD_REPLIES: usize = 64 * 1024;
-/// A publishing connection is read at multiples of this on one clock for all of them. Encoders write each packet by
-/// itself, so reading at once would wake two threads some hundred times a second and stream; a wait of 10 ms on average
-/// halves the cost of taking a stream, and the kernel's socket buffer holds what comes meanwhile.
-const READ_EVERY: Duration = Duration::from_millis(20);
 /// How often the connection's counters are passed on.
 const STATS_EVERY: Duration = Duration::from_secs(1);
 /// How long the owner may take to decide about a publisher.
@@ -49,6 +56,7 @@ enum ConnError {
 /// hears [`FromPublisher::Ended`].
 pub(crate) async fn serve(
     io: impl AsyncRead + AsyncWrite + Unpin,
+    pace: Pace,
     peer: SocketAddr,
     settings: &Settings,
     requests: mpsc::Sender<PublishRequest>,
@@ -57,6 +65,7 @@ pub(crate) async fn serve(
     let mut conn = Conn {
         session: Session::new(std::time::Instant::now(), settings.clone()),
         peer,
+        pace,
         requests,
         lane: None,
         ended: false,
@@ -98,6 +107,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 struct Conn {
     session: Session,
     peer: SocketAddr,
+    pace: Pace,
     requests: mpsc::Sender<PublishRequest>,
     lane: Option<Lane>,
     ended: bool,
@@ -111,9 +121,9 @@ impl Conn {
         stop: CancellationToken,
     ) -> Result<&'static str, ConnError> {
         let (mut reader, mut writer) = tokio::io::split(io);
-        let mut inbox = BytesMut::with_capacity(READ_BUFFER);
         let mut replies = BytesMut::new();
         let mut told_stats = Instant::now();
+        let mut deadline = Box::pin(sleep_until(self.session.deadline().into()));
         let mut stopping = false;
         let received = metrics::counter!("sluice_rtmp_received_bytes_total");
         let result = loop {
@@ -135,9 +145,10 @@ impl Conn {
                     let _ = lane.packets.try_send(FromPublisher::Stats(self.session.stats()));
                 }
             }
-            inbox.clear();
-            inbox.reserve(READ_BUFFER);
-            let deadline = self.session.deadline();
+            let due = self.session.deadline();
+            if due < deadline.deadline().into_std() {
+                deadline.as_mut().reset(due.into());
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if !stopping => {
@@ -153,25 +164,22 @@ impl Conn {
                     Ok(count) => replies.advance(count),
                     Err(error) => break Err(error.into()),
                 },
-                () = sleep_until(deadline.into()) => {
-                    if let Err(error) = self.session.tick(std::time::Instant::now()) {
+                () = &mut deadline => {
+                    let now = std::time::Instant::now();
+                    // Media moves the deadline away all the time; the timer follows when it fires, not before.
+                    if due <= now && let Err(error) = self.session.tick(now) {
                         break Err(error.into());
                     }
+                    deadline.as_mut().reset(self.session.deadline().into());
                 }
-                read = reader.read_buf(&mut inbox) => match read {
-                    Ok(0) => break Ok("peer closed the connection"),
-                    Ok(count) => {
+                fed = feed_from(&mut reader, &mut self.session) => match fed {
+                    Ok((0, _)) => break Ok("peer closed the connection"),
+                    Ok((count, fed)) => {
                         received.increment(count as u64);
-                        if let Err(error) = self.session.feed(std::time::Instant::now(), &inbox) {
+                        if let Err(error) = fed {
                             // What came before the fault still counts.
                             let _ = self.handle_events().await;
                             break Err(error.into());
-                        }
-                        if self.publishing() {
-                            if let Err(error) = self.handle_events().await {
-                                break Err(error);
-                            }
-                            sleep_until(next_reading(Instant::now())).await;
                         }
                     }
                     Err(error) => break Err(error.into()),
@@ -235,6 +243,7 @@ impl Conn {
         match decision {
             Decision::Accept(lane) => {
                 self.lane = Some(lane);
+                self.pace.slow_down();
                 self.session.answer(Verdict::Accept);
             }
             Decision::Refuse(Refusal { code, description }) => {
@@ -266,12 +275,27 @@ impl Conn {
     }
 }
 
-/// The next multiple of [`READ_EVERY`] since the first call in this process.
-fn next_reading(now: Instant) -> Instant {
-    static START: OnceLock<Instant> = OnceLock::new();
-    let start = *START.get_or_init(|| now);
-    let passed = now.duration_since(start).as_micros() / READ_EVERY.as_micros();
-    start + READ_EVERY * u32::try_from(passed + 1).unwrap_or(u32::MAX)
+thread_local! {
+    /// What is read goes through here at once, so one buffer serves all connections of a thread.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER]);
+}
+
+/// Reads what there is, up to [`READ_BUFFER`] bytes, and feeds it to `session`: how many bytes, and how it took them.
+/// Cancel-safe.
+async fn feed_from(
+    reader: &mut (impl AsyncRead + Unpin),
+    session: &mut Session,
+) -> io::Result<(usize, Result<(), ProtocolError>)> {
+    poll_fn(|cx| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut read = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut *reader).poll_read(cx, &mut read))?;
+            let bytes = read.filled();
+            let fed = if bytes.is_empty() { Ok(()) } else { session.feed(std::time::Instant::now(), bytes) };
+            Poll::Ready(Ok((bytes.len(), fed)))
+        })
+    })
+    .await
 }
 
 /// Resolves when the owner wants the publisher gone.

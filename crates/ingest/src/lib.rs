@@ -11,6 +11,7 @@
 
 mod conn;
 mod listener;
+mod paced;
 mod publisher;
 
 pub use conn::STALL_LIMIT;

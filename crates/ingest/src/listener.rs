@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info_span, warn};
 
-use crate::{conn, publisher::PublishRequest};
+use crate::{conn, paced::PacedSocket, publisher::PublishRequest};
 
 /// How a listener treats its peers.
 #[derive(Debug, Clone)]
@@ -158,7 +158,8 @@ impl Listener {
                         prepare(&stream);
                         let (requests, settings, stop) = (requests.clone(), settings.clone(), stop.clone());
                         let task = async move {
-                            conn::serve(stream, peer, &settings.session, requests, stop).await;
+                            let (socket, pace) = PacedSocket::new(stream);
+                            conn::serve(socket, pace, peer, &settings.session, requests, stop).await;
                             drop(seat);
                         };
                         connections.spawn(task.instrument(info_span!("conn", %peer)));
