@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! RTMP as a publisher speaks it (Adobe RTMP 1.0, AMF0, FLV tag bodies), without any I/O: bytes and the time go in,
+//! RTMP as a publisher speaks it (Adobe RTMP 1.0, RTMPE, AMF0, FLV tag bodies), without any I/O: bytes and the time go in,
 //! events, bytes to send and the next deadline come out. Sockets, authorisation and threads belong to the caller.
 //!
 //! ```text
@@ -24,11 +24,13 @@ mod link;
 pub mod message;
 pub mod metadata;
 mod quirk;
+mod rc4;
 mod secret;
 pub mod session;
 
 pub mod tracks;
 
+pub use handshake::HandshakeKind;
 pub use metadata::Metadata;
 pub use secret::SecretText;
 pub use session::{Event, ProtocolError, PublishRequest, RefusalCode, Session, Settings, Stats, Verdict};

@@ -10,6 +10,7 @@ use crate::{
     limits::{ACK_WINDOW, ACK_WINDOW_MIN, Rate},
     message::{Control, event, kind},
     quirk::{Quirk, Quirks},
+    rc4::Rc4,
 };
 
 /// What leaves for one peer.
@@ -17,6 +18,10 @@ use crate::{
 pub(crate) struct Link {
     writer: Writer,
     pub(crate) out: BytesMut,
+    /// Encrypts what leaves, for RTMPE.
+    cipher: Option<Rc4>,
+    /// Bytes at the front of `out` that leave in the clear all the same: the handshake.
+    clear: usize,
     /// Bytes waiting beyond which acks and pings are left out.
     limit: usize,
     /// Bytes received over the life of the connection, handshake included.
@@ -36,6 +41,8 @@ impl Link {
         Self {
             writer: Writer::new(),
             out: BytesMut::new(),
+            cipher: None,
+            clear: 0,
             limit,
             received: 0,
             acked: 0,
@@ -95,14 +102,23 @@ impl Link {
         self.writer.set_chunk_size(&mut self.out, size);
     }
 
-    /// What goes out on `connect`: our window, the peer's, larger chunks.
+    /// Encrypts everything written from here on.
+    pub(crate) fn encrypt(&mut self, cipher: Rc4) {
+        self.clear = self.out.len();
+        self.cipher = Some(cipher);
+    }
+
+    /// What goes out on `connect`: our window, the peer's, larger chunks. Not those over RTMPE: FFmpeg answers Set Chunk
+    /// Size by sending the message back, encrypts it in place, and reads its new chunk size out of the ciphertext.
     pub(crate) fn open(&mut self, chunk_size: u32) {
         self.control(kind::WINDOW_ACK_SIZE, &ACK_WINDOW.to_be_bytes());
         const DYNAMIC: u8 = 2;
         let mut bandwidth = [0, 0, 0, 0, DYNAMIC];
         bandwidth[..4].copy_from_slice(&ACK_WINDOW.to_be_bytes());
         self.control(kind::SET_PEER_BANDWIDTH, &bandwidth);
-        self.set_chunk_size(chunk_size);
+        if self.cipher.is_none() {
+            self.set_chunk_size(chunk_size);
+        }
     }
 
     pub(crate) fn ping(&mut self, stamp: u32, quirks: &mut Quirks) {
@@ -149,7 +165,12 @@ impl Link {
     }
 
     pub(crate) fn take(&mut self) -> Bytes {
-        self.out.split().freeze()
+        let mut out = self.out.split();
+        if let Some(cipher) = &mut self.cipher {
+            cipher.apply(&mut out[self.clear..]);
+            self.clear = 0;
+        }
+        out.freeze()
     }
 
     fn has_room(&self, quirks: &mut Quirks) -> bool {

@@ -27,12 +27,13 @@ pub use self::error::{Phase, ProtocolError};
 use self::{publishing::Publishing, resolve::Server};
 use crate::{
     chunk::Reader,
-    handshake,
+    handshake::{self, HandshakeKind},
     limits::{Limits, OUTBOUND_CHUNK_SIZE, Rate, Timeouts},
     link::Link,
     message::{Control, Message, kind},
     metadata::Metadata,
     quirk::Quirks,
+    rc4::Rc4,
     secret::SecretText,
 };
 
@@ -43,13 +44,21 @@ pub struct Settings {
     pub limits: Limits,
     /// Bounds in time.
     pub timeouts: Timeouts,
-    /// Chunk size that we announce, in bytes; FFmpeg takes it over for what it sends.
+    /// Chunk size that we announce, in bytes; FFmpeg takes it over for what it sends. An encrypted connection stays at
+    /// the 128 bytes that hold where nothing is announced.
     pub chunk_size: u32,
+    /// Whether RTMPE is offered. It hides a stream from nobody who tries: count it as sent in the clear.
+    pub rtmpe: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { limits: Limits::default(), timeouts: Timeouts::default(), chunk_size: OUTBOUND_CHUNK_SIZE }
+        Self {
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            chunk_size: OUTBOUND_CHUNK_SIZE,
+            rtmpe: true,
+        }
     }
 }
 
@@ -191,6 +200,12 @@ pub struct Session {
     now: Instant,
     accepted: Instant,
     state: State,
+    /// How the connection was opened, once it is.
+    handshake: Option<HandshakeKind>,
+    /// Decrypts what comes in, for RTMPE; what goes out is the link's matter.
+    inbound: Option<Rc4>,
+    /// What came, decrypted: its allocation is used again.
+    plain: Vec<u8>,
     link: Link,
     reader: Reader,
     quirks: Quirks,
@@ -234,7 +249,10 @@ impl Session {
         Self {
             now,
             accepted: now,
-            state: State::Handshake(handshake::Server::new()),
+            state: State::Handshake(handshake::Server::new(settings.rtmpe)),
+            handshake: None,
+            inbound: None,
+            plain: Vec::new(),
             link: Link::new(now, limits.outbound, limits.pings_per_second),
             reader: Reader::new(limits, 0),
             quirks: Quirks::default(),
@@ -269,7 +287,7 @@ impl Session {
         if self.minute.count(now) == 1 {
             self.reader.renew_minute();
         }
-        let result = self.consume(bytes);
+        let result = self.receive(bytes);
         if matches!(self.state, State::Connected(_)) {
             self.link.acknowledge(&mut self.quirks);
         }
@@ -366,6 +384,11 @@ impl Session {
         }
     }
 
+    /// How the connection was opened: in the clear, signed, or encrypted. `None` until it is.
+    pub fn handshake(&self) -> Option<HandshakeKind> {
+        self.handshake
+    }
+
     /// Counters.
     pub fn stats(&self) -> Stats {
         let mut stats = match &self.state {
@@ -379,18 +402,32 @@ impl Session {
         stats
     }
 
-    /// Reads `input` as far as the state lets it.
+    /// Takes what came from the wire: the handshake, then chunks, which RTMPE encrypts.
+    fn receive(&mut self, mut input: &[u8]) -> Result<(), ProtocolError> {
+        if let State::Handshake(handshake) = &mut self.state {
+            let Some(outcome) = handshake.feed(&mut input, &mut self.link.out)? else { return Ok(()) };
+            self.handshake = Some(outcome.kind);
+            if let Some(ciphers) = outcome.ciphers {
+                self.inbound = Some(ciphers.inbound);
+                self.link.encrypt(ciphers.outbound);
+            }
+            self.reader = Reader::new(self.settings.limits, (1 + 2 * handshake::PACKET) as u64);
+            self.state = State::Connecting { since: self.now };
+        }
+        let Some(cipher) = &mut self.inbound else { return self.consume(input) };
+        let mut plain = std::mem::take(&mut self.plain);
+        plain.clear();
+        plain.extend_from_slice(input);
+        cipher.apply(&mut plain);
+        let result = self.consume(&plain);
+        self.plain = plain;
+        result
+    }
+
+    /// Reads chunks as far as the state lets it.
     fn consume(&mut self, mut input: &[u8]) -> Result<(), ProtocolError> {
         loop {
             match &mut self.state {
-                State::Handshake(handshake) => {
-                    if !handshake.feed(&mut input, &mut self.link.out)? {
-                        return Ok(());
-                    }
-                    let behind = (1 + 2 * handshake::PACKET) as u64;
-                    self.reader = Reader::new(self.settings.limits, behind);
-                    self.state = State::Connecting { since: self.now };
-                }
                 State::Connected(Connected { phase: Publication::Deciding { .. }, .. }) => {
                     let limit = self.settings.limits.held;
                     if self.held.len() + input.len() > limit {
@@ -404,7 +441,7 @@ impl Session {
                     self.messages += 1;
                     self.on_message(&message)?;
                 }
-                State::Closing { .. } | State::Closed => return Ok(()),
+                State::Handshake(_) | State::Closing { .. } | State::Closed => return Ok(()),
             }
         }
     }
@@ -497,6 +534,8 @@ impl Session {
     }
 }
 
+#[cfg(test)]
+mod encrypted_tests;
 #[cfg(test)]
 mod joined_tests;
 #[cfg(test)]
