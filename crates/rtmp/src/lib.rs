@@ -29,6 +29,7 @@ mod secret;
 pub mod session;
 
 pub mod tracks;
+pub mod tunnel;
 
 pub use handshake::HandshakeKind;
 pub use metadata::Metadata;

@@ -40,6 +40,15 @@ pub const TC_URL_MAX: usize = 4096;
 /// Longest encoder name kept, in bytes.
 pub const FLASH_VER_MAX: usize = 128;
 
+/// RTMPT: requests of one session that wait for a missing one.
+pub const TUNNEL_HELD_REQUESTS: usize = 16;
+/// RTMPT: bytes of those requests together.
+pub const TUNNEL_HELD_BYTES: usize = 1 << 20;
+/// RTMPT: how long they wait.
+pub const TUNNEL_HELD_TIME: Duration = Duration::from_secs(5);
+/// RTMPT: a session without a request for this long is over.
+pub const TUNNEL_SILENCE: Duration = Duration::from_secs(60);
+
 /// AMF0: containers inside containers.
 pub const AMF_DEPTH_MAX: usize = 16;
 /// AMF0: properties of one object.

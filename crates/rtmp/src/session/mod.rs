@@ -389,6 +389,11 @@ impl Session {
         self.handshake
     }
 
+    /// Whether a message of the peer is in the making: some of it has come, the rest has not.
+    pub fn mid_message(&self) -> bool {
+        self.reader.mid_message()
+    }
+
     /// Counters.
     pub fn stats(&self) -> Stats {
         let mut stats = match &self.state {
