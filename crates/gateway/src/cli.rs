@@ -38,6 +38,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         data: DataFlags,
     },
+    /// Make, list and remove users who publish by name and password; works while the gateway runs
+    Users {
+        #[command(subcommand)]
+        action: UserAction,
+        #[command(flatten)]
+        data: DataFlags,
+    },
     /// Show which ladder a file would get, and why
     Ladder(LadderFlags),
     /// Check what this machine has: codecs, ports, data directory
@@ -98,6 +105,28 @@ pub(crate) enum KeyAction {
     Revoke {
         /// The number that `sluice keys list` shows
         id: i64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserAction {
+    /// Make a user; prints the password that is made for it, which is not kept
+    Add {
+        /// The name, as entered in the encoder
+        name: String,
+        /// A stream that it may publish, by its public name; may be given several times
+        #[arg(long = "stream", value_name = "STREAM", required = true)]
+        streams: Vec<String>,
+        /// Read the password from standard input, one line, in place of making one
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// List users and their streams
+    List,
+    /// Remove a user; who publishes with it now is not cut off
+    Remove {
+        /// The name
+        name: String,
     },
 }
 

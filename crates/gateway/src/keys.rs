@@ -54,7 +54,7 @@ pub(crate) fn run(action: &KeyAction, data: &DataFlags) -> anyhow::Result<ExitCo
 }
 
 /// How long ago, roughly.
-fn ago(unix: Option<i64>) -> String {
+pub(crate) fn ago(unix: Option<i64>) -> String {
     let Some(unix) = unix else { return "never".to_owned() };
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)

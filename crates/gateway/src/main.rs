@@ -13,6 +13,7 @@ mod ready;
 mod serve;
 mod store;
 mod stream;
+mod users;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Serve(flags) => serve::run(&flags),
         Command::Demo(flags) => demo::run(&flags),
         Command::Keys { action, data } => keys::run(&action, &data),
+        Command::Users { action, data } => users::run(&action, &data),
         Command::Ladder(flags) => ladder::run(&flags),
         Command::Doctor(flags) => doctor::run(&flags),
         Command::Ready(flags) => ready::run(&flags),

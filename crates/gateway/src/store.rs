@@ -1,5 +1,7 @@
 //! What outlives the process: streams, their keys (hashed) and where each live playlist stood. SQLite under the data
-//! directory, shared by the running gateway and `sluice keys`.
+//! directory, shared by the running gateway, `sluice keys` and `sluice users`.
+
+mod users;
 
 use std::{
     path::{Path, PathBuf},
@@ -124,6 +126,7 @@ impl Store {
             // A power cut may lose the last second of playlist positions, never the database.
             db.pragma_update(None, "synchronous", "NORMAL")?;
             db.execute_batch(SCHEMA)?;
+            db.execute_batch(users::SCHEMA)?;
             Ok(db)
         };
         let db = open().map_err(|source| StoreError::Open { path: path.clone(), source })?;
@@ -150,9 +153,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) fn add_key(&self, stream: &StreamName) -> Result<String, StoreError> {
-        let key: String = (0..KEY_LEN)
-            .map(|_| char::from(KEY_ALPHABET[rand::random_range(0..KEY_ALPHABET.len())]))
-            .collect();
+        let key = random_key();
         self.with(|db| {
             db.execute(
                 "INSERT INTO keys (stream, hash, hint, created_at) VALUES (?1, ?2, ?3, ?4)",
@@ -276,6 +277,11 @@ fn carry_out(db: &Mutex<Connection>, write: Write) {
     if let Err(error) = outcome {
         tracing::error!(%error, "a playlist's position is not written; a restart would begin a new one");
     }
+}
+
+/// A new key, or a password as good as one.
+pub(crate) fn random_key() -> String {
+    (0..KEY_LEN).map(|_| char::from(KEY_ALPHABET[rand::random_range(0..KEY_ALPHABET.len())])).collect()
 }
 
 fn hash(key: &[u8]) -> Vec<u8> {

@@ -13,6 +13,7 @@
 //! are slices of it.
 
 pub mod amf0;
+pub mod auth;
 pub mod chunk;
 pub mod client;
 pub mod flv;
