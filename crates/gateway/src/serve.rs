@@ -25,7 +25,7 @@ use transcode::{
 use crate::{
     cli::ServeFlags,
     config::{Config, LogFormat},
-    desk,
+    desk::{Desk, gate::Gate},
     store::Store,
     stream,
 };
@@ -170,17 +170,25 @@ fn run_media(
         session,
         max_connections: config.rtmp_max_connections,
         max_per_address: config.rtmp_max_per_address,
+        denied: config.publish_deny.clone(),
         ..ingest::Settings::default()
     };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
-    let (takeover, how) = (config.takeover, config.on_shutdown);
+    let how = config.on_shutdown;
+    let gate = Gate {
+        deny: config.publish_deny.clone(),
+        allow: config.publish_allow.clone(),
+        rules: config.rules.clone(),
+        store: shared.store.clone(),
+    };
+    let desk = Desk { shared: shared.clone(), gate: Arc::new(gate), takeover: config.takeover };
     let (ended, end) = oneshot::channel();
     let work = async move {
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let stop_ingest = CancellationToken::new();
         let ingest = tokio::spawn(rtmp.run(settings, requests, stop_ingest.clone()));
-        desk::run(shared.clone(), takeover, how, inbox, stop).await;
+        desk.run(how, inbox, stop).await;
         shared.stop.cancel();
         shared.tasks.close();
         shared.tasks.wait().await;

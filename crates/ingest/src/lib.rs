@@ -9,11 +9,13 @@
 //!                                                                  and after STALL_LIMIT the publisher is closed)
 //! ```
 
+mod addresses;
 mod conn;
 mod listener;
 mod paced;
 mod publisher;
 
+pub use addresses::{AddressList, BadAddress};
 pub use conn::STALL_LIMIT;
 pub use listener::{BindError, Listener, Settings};
 pub use publisher::{Decision, FromPublisher, Lane, PublishRequest, Refusal};

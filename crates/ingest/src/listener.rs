@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info_span, warn};
 
-use crate::{conn, paced::PacedSocket, publisher::PublishRequest};
+use crate::{addresses::AddressList, conn, paced::PacedSocket, publisher::PublishRequest};
 
 /// How a listener treats its peers.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// Connections at once from one address.
     pub max_per_address: usize,
+    /// Who is closed at accept, before a byte is read.
+    pub denied: AddressList,
     /// How long connections may take to say goodbye at shutdown.
     pub grace: Duration,
 }
@@ -38,6 +40,7 @@ impl Default for Settings {
             session: rtmp::session::Settings::default(),
             max_connections: 4096,
             max_per_address: 64,
+            denied: AddressList::default(),
             grace: Duration::from_secs(2),
         }
     }
@@ -144,6 +147,11 @@ impl Listener {
                     }
                     Ok((stream, peer)) => {
                         metrics::counter!("sluice_rtmp_connections_total").increment(1);
+                        if settings.denied.contains(peer.ip()) {
+                            metrics::counter!("sluice_rtmp_connections_denied_total").increment(1);
+                            debug!(%peer, "closed at once: the address is denied");
+                            continue;
+                        }
                         let seat = (connections.len() < settings.max_connections)
                             .then(|| seats.take(peer.ip(), settings.max_per_address))
                             .flatten();

@@ -3,6 +3,7 @@
 //! Every value passes through text, so the three sources share one parser and one set of messages, and all faults of
 //! all sources are told at once, with the line for a file.
 
+mod rules;
 mod settings;
 pub(crate) mod units;
 
@@ -102,6 +103,15 @@ fn read_toml(config: &mut Config, name: &str, text: &str, faults: &mut Vec<Fault
         };
         for (key, value) in table {
             let full = format!("{}.{}", section.get_ref(), key.get_ref());
+            if full == rules::KEY {
+                let mut wrong = Vec::new();
+                config.rules = rules::read(value, &mut wrong);
+                found.extend(wrong.into_iter().map(|(at, what)| {
+                    let at = if at == 0 { key.span().start } else { at };
+                    (line(at), what)
+                }));
+                continue;
+            }
             let outcome = match SETTINGS.iter().find(|setting| setting.key == full) {
                 Some(setting) => match plain(value.get_ref()) {
                     Some(value) => (setting.set)(config, &value).map_err(|what| format!("{full}: {what}")),
@@ -119,7 +129,7 @@ fn read_toml(config: &mut Config, name: &str, text: &str, faults: &mut Vec<Fault
 }
 
 /// A TOML value as the text that settings read; lists are joined by commas.
-fn plain(value: &toml::de::DeValue<'_>) -> Option<String> {
+pub(super) fn plain(value: &toml::de::DeValue<'_>) -> Option<String> {
     use toml::de::DeValue as V;
     match value {
         V::String(text) => Some(text.to_string()),
@@ -168,6 +178,7 @@ pub(crate) fn example() -> String {
         let bare = value.parse::<i64>().is_ok() || value == "true" || value == "false";
         text.push_str(&if bare { format!("#{key} = {value}\n") } else { format!("#{key} = {value:?}\n") });
     }
+    text.push_str(rules::EXAMPLE);
     text
 }
 

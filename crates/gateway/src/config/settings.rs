@@ -2,10 +2,13 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use ingest::{AddressList, BadAddress};
+
 use super::{
     Fault,
     units::{parse_rate, parse_size, parse_span, show_size, show_span},
 };
+use crate::desk::rules::Rule;
 
 /// `SLUICE_…` variables that are not settings.
 pub(super) const OTHER_VARIABLES: &[&str] = &["SLUICE_CONFIG", "SLUICE_BIN", "SLUICE_READY_FILE"];
@@ -39,6 +42,10 @@ pub(crate) struct Config {
     pub data_dir: PathBuf,
     pub hold: Duration,
     pub takeover: bool,
+    pub publish_allow: AddressList,
+    pub publish_deny: AddressList,
+    /// `[[publish.rule]]`, from the file alone.
+    pub rules: Vec<Rule>,
     pub keep_ended: Duration,
     pub segment: Duration,
     pub longest_segment: Duration,
@@ -65,6 +72,9 @@ impl Default for Config {
             data_dir: PathBuf::from("data"),
             hold: Duration::from_secs(30),
             takeover: true,
+            publish_allow: AddressList::default(),
+            publish_deny: AddressList::default(),
+            rules: Vec::new(),
             keep_ended: Duration::from_secs(120),
             segment: Duration::from_secs(2),
             longest_segment: Duration::from_secs(4),
@@ -150,9 +160,22 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "publish.takeover",
-        help: "A second publisher that proves the key replaces the first; false refuses it.",
+        help: "A second publisher that proves the key replaces the first; false refuses it.\n\
+               After 4 takeovers within a minute nobody takes over for 30 s.",
         get: |c| c.takeover.to_string(),
         set: |c, v| read_flag(v).map(|v| c.takeover = v),
+    },
+    Setting {
+        key: "publish.allow",
+        help: "Addresses and networks that alone may publish, such as [\"10.0.0.0/8\", \"2001:db8::/32\"]. Empty: all.",
+        get: |c| c.publish_allow.to_string(),
+        set: |c, v| read_addresses(v).map(|v| c.publish_allow = v),
+    },
+    Setting {
+        key: "publish.deny",
+        help: "Addresses and networks whose RTMP connections are closed at once.",
+        get: |c| c.publish_deny.to_string(),
+        set: |c, v| read_addresses(v).map(|v| c.publish_deny = v),
     },
     Setting {
         key: "publish.keep_ended",
@@ -278,6 +301,10 @@ pub(super) fn cross_check(config: &Config, faults: &mut Vec<Fault>) {
 fn read_address(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .map_err(|_| format!("{text:?} is not an address: write it like \"0.0.0.0:1935\" or \"[::]:1935\""))
+}
+
+fn read_addresses(text: &str) -> Result<AddressList, String> {
+    text.parse().map_err(|bad: BadAddress| bad.to_string())
 }
 
 fn read_count(text: &str, least: usize, most: usize) -> Result<usize, String> {

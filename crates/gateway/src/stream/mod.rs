@@ -22,7 +22,14 @@ mod saved;
 mod silence;
 mod task;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use ingest::FromPublisher;
 use media::StreamName;
@@ -98,12 +105,48 @@ pub(crate) enum Command {
 pub(crate) struct Handle {
     commands: mpsc::Sender<Command>,
     publishing: watch::Receiver<bool>,
+    pulse: Pulse,
+}
+
+/// When a stream's publisher last sent media.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pulse(Arc<AtomicU64>);
+
+impl Pulse {
+    /// A publisher that is silent for longer has lost its connection, or is about to.
+    const ALIVE: Duration = Duration::from_secs(2);
+
+    /// Media came.
+    pub(crate) fn beat(&self) {
+        self.0.store(process_millis(), Ordering::Relaxed);
+    }
+
+    fn is_alive(&self) -> bool {
+        let last = self.0.load(Ordering::Relaxed);
+        last > 0 && process_millis().saturating_sub(last) < Self::ALIVE.as_millis() as u64
+    }
+}
+
+/// Milliseconds since the first call, and one.
+fn process_millis() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_millis() as u64 + 1
 }
 
 impl Handle {
     /// Whether someone publishes it now.
     pub(crate) fn is_published(&self) -> bool {
         *self.publishing.borrow()
+    }
+
+    /// Whether who publishes it is sending.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.is_published() && self.pulse.is_alive()
+    }
+
+    /// Whether it takes no publisher any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.commands.is_closed()
     }
 
     /// Hands a publisher over; gives it back when the stream has ended meanwhile.
@@ -126,8 +169,9 @@ pub(crate) fn start(shared: &Shared, name: StreamName, publisher: Publisher) -> 
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (flag, publishing) = watch::channel(true);
     let live = task::Live::new(shared.clone(), name, flag);
+    let pulse = live.pulse();
     shared.tasks.spawn(live.run(inbox, Some(publisher)));
-    Handle { commands, publishing }
+    Handle { commands, publishing, pulse }
 }
 
 /// Takes up the streams that were live when the last process ended, held for their publishers to return. Forgets
@@ -149,8 +193,9 @@ pub(crate) fn resume_all(shared: &Shared) -> Vec<(StreamName, Handle)> {
         match task::Live::resume(shared.clone(), &entry, flag) {
             Some(live) => {
                 let (commands, inbox) = mpsc::channel(COMMANDS);
+                let pulse = live.pulse();
                 shared.tasks.spawn(live.run(inbox, None));
-                resumed.push((entry.name, Handle { commands, publishing }));
+                resumed.push((entry.name, Handle { commands, publishing, pulse }));
             }
             None => shared.store.forget_live(&entry.name),
         }

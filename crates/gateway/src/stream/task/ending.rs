@@ -98,6 +98,7 @@ impl Live {
         let mut fresh = Self::new(shared, name, flag);
         fresh.next_sequence = fresh.next_sequence.max(self.next_sequence);
         std::mem::swap(&mut fresh.publishing, &mut self.publishing);
+        std::mem::swap(&mut fresh.pulse, &mut self.pulse);
         std::mem::swap(&mut fresh.publisher, &mut self.publisher);
         std::mem::swap(&mut fresh.counters, &mut self.counters);
         let old = std::mem::replace(self, fresh);

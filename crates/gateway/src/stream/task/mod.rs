@@ -24,7 +24,7 @@ use transcode::{
 };
 
 use super::{
-    Command, Publisher, Shared,
+    Command, Publisher, Pulse, Shared,
     encoder::{Encoder, Heard},
     intake::Intake,
     packager::Packager,
@@ -58,6 +58,8 @@ pub(super) struct Live {
     publisher: Option<Publisher>,
     /// Set while someone publishes; for those who decide about a second publisher.
     publishing: watch::Sender<bool>,
+    /// Beats with each media item, for the same.
+    pulse: Pulse,
     stage: Stage,
     /// Runs while nobody sends.
     gaps: Option<GapClock>,
@@ -175,6 +177,7 @@ impl Live {
             source: None,
             publisher: None,
             publishing,
+            pulse: Pulse::default(),
             stage: Stage::Idle,
             gaps: None,
             next_sequence: first,
@@ -185,6 +188,11 @@ impl Live {
             last_words: false,
             reported_at: None,
         }
+    }
+
+    /// Tells when media came last.
+    pub(super) fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     fn presentation_settings(&self, plan: &Plan) -> presentation::Settings {

@@ -49,7 +49,10 @@ impl Live {
 
     pub(super) fn on_item(&mut self, item: Option<FromPublisher>) {
         match item {
-            Some(FromPublisher::Media(event)) => self.on_media(event),
+            Some(FromPublisher::Media(event)) => {
+                self.pulse.beat();
+                self.on_media(event);
+            }
             Some(FromPublisher::Metadata(metadata)) => {
                 if let Stage::Probing(intake) = &mut self.stage {
                     intake.probe().metadata(hints(&metadata));

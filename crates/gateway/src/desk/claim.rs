@@ -1,0 +1,60 @@
+//! What a publisher says of itself, before anybody believes it.
+
+use std::net::IpAddr;
+
+use ingest::{PublishRequest, SecretText};
+use media::StreamName;
+
+/// A publisher's words. Cheap enough to copy once per publish.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    /// Where it connects from; IPv4 inside IPv6 is IPv4.
+    pub address: IpAddr,
+    /// The RTMP application.
+    pub app: String,
+    name: SecretText,
+    query: SecretText,
+}
+
+impl Claim {
+    /// The words of `request`.
+    pub(crate) fn of(request: &PublishRequest) -> Self {
+        Self {
+            address: request.peer.ip().to_canonical(),
+            app: request.app.clone(),
+            name: SecretText::new(request.name.expose().trim()),
+            query: request.query.clone(),
+        }
+    }
+
+    /// The publish name as it was sent: a public name, or a key.
+    pub(crate) fn name(&self) -> &str {
+        self.name.expose()
+    }
+
+    /// The publish name, if it may be a stream's.
+    pub(crate) fn public_name(&self) -> Option<StreamName> {
+        self.name().parse().ok()
+    }
+
+    /// What stood behind `?`.
+    pub(crate) fn query(&self) -> &str {
+        self.query.expose()
+    }
+
+    /// The key in the query, as in `NAME?key=KEY`.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.query().split('&').find_map(|pair| pair.strip_prefix("key=")).filter(|key| !key.is_empty())
+    }
+
+    /// For tests and tools.
+    #[cfg(test)]
+    pub(crate) fn sample(address: &str, app: &str, name: &str, query: &str) -> Self {
+        Self {
+            address: address.parse().unwrap(),
+            app: app.to_owned(),
+            name: SecretText::new(name),
+            query: SecretText::new(query),
+        }
+    }
+}

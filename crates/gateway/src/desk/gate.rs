@@ -1,0 +1,222 @@
+//! Who may publish, in this order; the first that speaks decides, except that the webhook is asked last about all who
+//! are not refused:
+//!
+//! 1. `publish.deny`, then `publish.allow` if it lists anybody: by address.
+//! 2. The rules of the configuration file ([`rules`]), from the top.
+//! 3. The keys of the store (`sluice keys`).
+//! 4. Who showed nothing of these is refused.
+
+use ingest::{AddressList, Refusal, RefusalCode};
+use media::StreamName;
+use tracing::{error, warn};
+
+use super::{
+    claim::Claim,
+    rules::{self, Rule, Ruling},
+};
+use crate::store::{Store, StoreError};
+
+/// What the gate goes by.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// Who never may; they are also closed at accept.
+    pub deny: AddressList,
+    /// Who alone may, if anybody is listed.
+    pub allow: AddressList,
+    /// The rules of the configuration.
+    pub rules: Vec<Rule>,
+    /// Where keys are known.
+    pub store: Store,
+}
+
+/// Somebody who may publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Admitted {
+    /// Which stream.
+    pub stream: StreamName,
+    /// By what.
+    pub proof: Proof,
+}
+
+/// What spoke for a publisher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// It showed a key that a rule asks for.
+    RuleKey,
+    /// A rule that asks for no key.
+    Rule,
+    /// It showed a key that the store knows.
+    StoreKey,
+}
+
+impl Proof {
+    /// As webhooks and metrics call it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::RuleKey => "rule_key",
+            Self::Rule => "rule",
+            Self::StoreKey => "key",
+        }
+    }
+
+    /// Whether a secret was shown, which is what it takes to take a stream over from another address.
+    pub(crate) fn shows_secret(self) -> bool {
+        !matches!(self, Self::Rule)
+    }
+}
+
+impl Gate {
+    /// Decides about `claim`. May wait for the disk, never on the calling thread.
+    ///
+    /// # Errors
+    /// With the refusal, in words for the encoder's user.
+    pub(crate) async fn decide(&self, claim: &Claim) -> Result<Admitted, Refusal> {
+        if self.deny.contains(claim.address) || !self.allow.is_empty() && !self.allow.contains(claim.address)
+        {
+            warn!(address = %claim.address, "a publisher from an address that may not publish");
+            count("refused_address");
+            return Err(denied("Publishing is not allowed from this address."));
+        }
+        let opened = match self.opened(claim).await {
+            Ok(opened) => opened,
+            Err(cause) => {
+                error!(error = &cause as &dyn std::error::Error, "keys cannot be looked up");
+                count("failed_store");
+                return Err(denied("The server cannot check stream keys just now; try again."));
+            }
+        };
+        match (rules::rule(&self.rules, claim, opened.as_ref()), opened) {
+            (Some(Ruling::Deny(reason)), _) => {
+                warn!(address = %claim.address, app = claim.app, "a rule refuses a publisher");
+                count("refused_rule");
+                Err(denied(reason.as_deref().unwrap_or("The server's rules do not let this stream in.")))
+            }
+            (Some(Ruling::Allow { stream, proven }), opened) => {
+                let by_store = opened.as_ref() == Some(&stream);
+                let proof = match proven {
+                    true if by_store => Proof::StoreKey,
+                    true => Proof::RuleKey,
+                    false => Proof::Rule,
+                };
+                Ok(Admitted { stream, proof })
+            }
+            (None, Some(stream)) => Ok(Admitted { stream, proof: Proof::StoreKey }),
+            (None, None) => {
+                warn!(address = %claim.address, app = claim.app, "a publisher with an unknown key");
+                count("refused_key");
+                Err(Refusal {
+                    code: RefusalCode::BadName,
+                    description: "Unknown stream key. Check it, or make one with: sluice keys add NAME"
+                        .to_owned(),
+                })
+            }
+        }
+    }
+
+    /// The stream whose key of the store the publisher has, by the key alone or by name and key.
+    async fn opened(&self, claim: &Claim) -> Result<Option<StreamName>, StoreError> {
+        let (store, claim) = (self.store.clone(), claim.clone());
+        // A slow disk must not hold other streams up.
+        let look = tokio::task::spawn_blocking(move || {
+            if let Some(stream) = store.stream_of_key(claim.name().as_bytes())? {
+                return Ok(Some(stream));
+            }
+            let Some(key) = claim.key() else { return Ok(None) };
+            let stream = store.stream_of_key(key.as_bytes())?;
+            Ok(stream.filter(|stream| stream.as_str() == claim.name()))
+        });
+        look.await.unwrap_or(Ok(None))
+    }
+}
+
+/// A refusal of one who is known, but may not.
+pub(crate) fn denied(sentence: &str) -> Refusal {
+    Refusal { code: RefusalCode::Denied, description: sentence.to_owned() }
+}
+
+/// Counts a decision.
+pub(crate) fn count(outcome: &'static str) {
+    metrics::counter!("sluice_publish_decisions_total", "outcome" => outcome).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desk::rules::{KeyHash, Pattern};
+
+    struct Bench {
+        gate: Gate,
+        key: String,
+        _dir: tempfile::TempDir,
+    }
+
+    fn bench() -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let key = store.add_key(&"studio".parse().unwrap()).unwrap();
+        let gate =
+            Gate { deny: AddressList::default(), allow: AddressList::default(), rules: Vec::new(), store };
+        Bench { gate, key, _dir: dir }
+    }
+
+    async fn outcome(gate: &Gate, address: &str, name: &str, query: &str) -> String {
+        match gate.decide(&Claim::sample(address, "live", name, query)).await {
+            Ok(admitted) => format!("{} by {}", admitted.stream, admitted.proof.as_str()),
+            Err(refusal) => refusal.code.as_str().rsplit('.').next().unwrap().to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_key_counts_alone_and_behind_its_name() {
+        let Bench { gate, key, .. } = bench();
+        let query = format!("key={key}");
+        for (name, query, want) in [
+            (key.as_str(), "", "studio by key"),
+            (key.as_str(), "clientConfigId=1", "studio by key"),
+            ("studio", query.as_str(), "studio by key"),
+            ("other", query.as_str(), "BadName"),
+            ("studio", "", "BadName"),
+            ("studio", "key=", "BadName"),
+            ("", "", "BadName"),
+        ] {
+            assert_eq!(outcome(&gate, "192.0.2.7", name, query).await, want, "{name} {query}");
+        }
+    }
+
+    #[tokio::test]
+    async fn addresses_come_before_keys() {
+        let Bench { mut gate, key, .. } = bench();
+        gate.deny = "192.0.2.0/24".parse().unwrap();
+        assert_eq!(outcome(&gate, "192.0.2.7", &key, "").await, "Denied");
+        assert_eq!(outcome(&gate, "::ffff:192.0.2.7", &key, "").await, "Denied");
+        assert_eq!(outcome(&gate, "198.51.100.7", &key, "").await, "studio by key");
+        gate.allow = "203.0.113.0/24".parse().unwrap();
+        assert_eq!(outcome(&gate, "198.51.100.7", &key, "").await, "Denied");
+        assert_eq!(outcome(&gate, "203.0.113.9", &key, "").await, "studio by key");
+    }
+
+    #[tokio::test]
+    async fn rules_come_before_the_store() {
+        let Bench { mut gate, key, .. } = bench();
+        let rule = |name: &str, key: Option<&str>, address: &str, allow| Rule {
+            app: None,
+            name: Some(Pattern(name.to_owned())),
+            key: key.map(KeyHash::of),
+            address: address.parse().unwrap(),
+            allow,
+            reason: None,
+        };
+        gate.rules = vec![
+            rule("studio", None, "198.51.100.0/24", false),
+            rule("backup", Some("0pen-sesame"), "", true),
+            rule("*", None, "10.0.0.0/8", true),
+        ];
+        assert_eq!(outcome(&gate, "198.51.100.7", &key, "").await, "Denied");
+        assert_eq!(outcome(&gate, "192.0.2.7", &key, "").await, "studio by key");
+        assert_eq!(outcome(&gate, "192.0.2.7", "0pen-sesame", "").await, "backup by rule_key");
+        assert_eq!(outcome(&gate, "10.1.1.1", "anything", "").await, "anything by rule");
+        assert_eq!(outcome(&gate, "10.1.1.1", &key, "").await, "studio by key");
+        assert_eq!(outcome(&gate, "10.1.1.1", "not a name", "").await, "BadName");
+        assert_eq!(outcome(&gate, "192.0.2.7", "anything", "").await, "BadName");
+    }
+}
