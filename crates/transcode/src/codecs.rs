@@ -1,13 +1,24 @@
-//! Which of the codecs that Sluice needs this machine's FFmpeg has: for `sluice doctor`. Each is opened, not only looked
-//! up, since a library can list what it cannot do.
+//! Which of the codecs that Sluice needs this machine's FFmpeg has: for `sluice doctor`, and for publishers of unusual
+//! codings. Encoders are opened, not only looked up, since a library can list what it cannot do.
 
 use ffmpeg_next as ffmpeg;
-use media::{FrameRate, MediaTime};
+use media::{AudioConfig, FrameRate, MediaTime, VideoConfig};
 
 use crate::{
+    av,
     encode::{AacEncoder, H264Encoder, VideoSettings},
     ladder::Preset,
 };
+
+/// Whether pictures of this coding can be decoded here, and so be given to viewers as H.264.
+pub fn can_decode(config: &VideoConfig) -> bool {
+    av::can_decode(config)
+}
+
+/// Whether sound of this coding can be decoded here, and so be given to viewers as AAC.
+pub fn can_decode_audio(config: &AudioConfig) -> bool {
+    av::can_decode_audio(config)
+}
 
 /// One codec, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]

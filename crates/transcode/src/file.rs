@@ -3,14 +3,14 @@
 use std::{path::Path, sync::Arc};
 
 use media::{
-    AudioConfig, MediaEvent, MediaTime, Packet, TrackId, TrackKind, VideoConfig, aac,
+    AudioConfig, MediaEvent, MediaTime, OtherAudio, OtherVideo, Packet, TrackId, TrackKind, VideoConfig, aac,
     h264::{self, Record},
 };
 
 use crate::{
-    av::{self, Demuxer, StreamKind},
+    av::{self, Demuxer, StreamInfo, StreamKind},
     ladder::Wishes,
-    source::{Hints, Probe, Source, Unsupported},
+    source::{Hints, Label, Probe, Source, Unsupported},
 };
 
 /// Why a file cannot be used.
@@ -32,13 +32,14 @@ pub enum FileError {
     Unsupported(#[from] Unsupported),
 }
 
-/// A file being read. As an iterator: the configurations, then the packets of its first H.264 and first AAC track in
-/// file order. A read error ends it, as the end of the file does.
+/// A file being read. As an iterator: the configurations, then the packets of its tracks in file order. A read error
+/// ends it, as the end of the file does.
 pub struct File {
     demuxer: Demuxer,
     hints: Hints,
     waiting: Vec<MediaEvent>,
-    length_size: u8,
+    /// Bytes of a NAL unit's length, per track of the demuxer; 0 for what is not H.264.
+    length_sizes: Vec<u8>,
 }
 
 impl File {
@@ -50,44 +51,36 @@ impl File {
         av::quiet();
         let demuxer = Demuxer::open(path.as_ref()).map_err(|error| FileError::Read(error.to_string()))?;
         let mut hints = Hints { has_video: Some(false), has_audio: Some(false), ..Hints::default() };
-        let mut length_size = 4;
+        let mut length_sizes = Vec::new();
         let mut waiting = Vec::new();
-        for (kind, stream) in demuxer.streams() {
-            let headers = stream.headers.clone().into();
-            match kind {
-                StreamKind::H264 => {
-                    let broken = |error: h264::ConfigError| FileError::Track {
-                        track: "video",
-                        cause: error.to_string(),
-                    };
-                    let record = Record::parse(&headers).map_err(broken)?;
-                    length_size = record.length_size;
-                    let config =
-                        h264::Config::from_units(record.sps_units, record.pps_units).map_err(broken)?;
-                    waiting.push(MediaEvent::VideoConfig(
-                        TrackId::default(),
-                        Arc::new(VideoConfig::H264(config)),
-                    ));
+        for stream in demuxer.streams() {
+            let details = &stream.details;
+            let first = stream.track == TrackId::default();
+            match stream.kind.track_kind() {
+                TrackKind::Video => {
                     hints.has_video = Some(true);
-                    hints.frame_rate = stream.frame_rate;
-                    hints.video_bps = stream.bitrate_bps;
+                    if first {
+                        hints.frame_rate = stream.frame_rate;
+                        hints.video_bps = details.bitrate_bps;
+                    }
                 }
-                StreamKind::Aac => {
+                TrackKind::Audio => {
                     hints.has_audio = Some(true);
-                    hints.audio_bps = stream.bitrate_bps;
-                    if !headers.is_empty() {
-                        let config = aac::Config::parse(&headers)
-                            .map_err(|error| FileError::Track { track: "audio", cause: error.to_string() })?;
-                        waiting.push(MediaEvent::AudioConfig(
-                            TrackId::default(),
-                            Arc::new(AudioConfig::Aac(config)),
-                        ));
+                    if first {
+                        hints.audio_bps = details.bitrate_bps;
+                    }
+                    let label = Label { name: stream.title.clone(), language: stream.language.clone() };
+                    if label != Label::default() {
+                        hints.audio_labels.push((stream.track, label));
                     }
                 }
             }
+            let (event, length_size) = announce(stream)?;
+            waiting.extend(event);
+            length_sizes.push(length_size);
         }
         waiting.reverse(); // taken from the end
-        Ok(Self { demuxer, hints, waiting, length_size })
+        Ok(Self { demuxer, hints, waiting, length_sizes })
     }
 
     /// What the file says of itself.
@@ -101,30 +94,77 @@ impl File {
                 return Some(event);
             }
             let raw = self.demuxer.read()?;
+            let stream = &self.demuxer.streams()[raw.stream];
             let (pts, dts) = (MediaTime::from_ticks(raw.pts.max(raw.dts)), MediaTime::from_ticks(raw.dts));
-            let packet = |kind, keyframe, data| Packet { track: TrackId(0), kind, pts, dts, keyframe, data };
-            match raw.kind {
+            let (track, kind) = (stream.track, stream.kind.track_kind());
+            let packet = |keyframe, data| Packet { track, kind, pts, dts, keyframe, data };
+            match stream.kind {
                 StreamKind::H264 => {
-                    let unit = h264::normalise(&raw.data, self.length_size);
+                    let unit = h264::normalise(&raw.data, self.length_sizes[raw.stream]);
                     if unit.picture {
-                        return Some(MediaEvent::Packet(packet(TrackKind::Video, unit.idr, unit.data)));
+                        return Some(MediaEvent::Packet(packet(unit.idr, unit.data)));
                     }
                 }
                 StreamKind::Aac => match aac::split_adts(&raw.data) {
                     // Files of the ADTS kind (MPEG-TS) carry the configuration in every frame.
                     Some((config, frame)) => {
-                        let frame = packet(TrackKind::Audio, true, raw.data.slice_ref(frame));
+                        let frame = packet(true, raw.data.slice_ref(frame));
                         self.waiting.push(MediaEvent::Packet(frame));
-                        self.waiting.push(MediaEvent::AudioConfig(
-                            TrackId::default(),
-                            Arc::new(AudioConfig::Aac(config)),
-                        ));
+                        self.waiting.push(MediaEvent::AudioConfig(track, Arc::new(AudioConfig::Aac(config))));
                     }
-                    None => return Some(MediaEvent::Packet(packet(TrackKind::Audio, true, raw.data))),
+                    None => return Some(MediaEvent::Packet(packet(true, raw.data))),
                 },
+                StreamKind::Video(_) => return Some(MediaEvent::Packet(packet(raw.keyframe, raw.data))),
+                StreamKind::Audio(_) => {
+                    return Some(MediaEvent::Packet(Packet { dts: pts, ..packet(true, raw.data) }));
+                }
             }
         }
     }
+}
+
+/// A track's configuration, unless its packets bring it, and the bytes of its NAL units' lengths.
+fn announce(stream: &StreamInfo) -> Result<(Option<MediaEvent>, u8), FileError> {
+    let details = &stream.details;
+    let headers = details.headers.clone();
+    let video = |config| Some(MediaEvent::VideoConfig(stream.track, Arc::new(config)));
+    let audio = |config| Some(MediaEvent::AudioConfig(stream.track, Arc::new(config)));
+    Ok(match stream.kind {
+        StreamKind::H264 => {
+            let broken =
+                |error: h264::ConfigError| FileError::Track { track: "video", cause: error.to_string() };
+            let record = Record::parse(&headers).map_err(broken)?;
+            let config = h264::Config::from_units(record.sps_units, record.pps_units).map_err(broken)?;
+            (video(VideoConfig::H264(config)), record.length_size)
+        }
+        StreamKind::Aac if headers.is_empty() => (None, 0),
+        StreamKind::Aac => {
+            let config = aac::Config::parse(&headers)
+                .map_err(|error| FileError::Track { track: "audio", cause: error.to_string() })?;
+            (audio(AudioConfig::Aac(config)), 0)
+        }
+        StreamKind::Video(codec) => {
+            let config = OtherVideo {
+                codec,
+                extradata: headers,
+                width: details.width,
+                height: details.height,
+                bit_depth: details.bit_depth,
+                frame_rate: None,
+                color: details.color,
+            };
+            (video(VideoConfig::Other(config)), 0)
+        }
+        StreamKind::Audio(codec) => {
+            let config = OtherAudio {
+                codec,
+                extradata: headers,
+                sample_rate: details.sample_rate,
+                channels: details.channels.max(1),
+            };
+            (audio(AudioConfig::Other(config)), 0)
+        }
+    })
 }
 
 impl Iterator for File {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use media::{AudioConfig, FrameRate, VideoConfig};
+use media::{AudioConfig, FrameRate, TrackId, VideoConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -19,8 +19,8 @@ const DEFAULT_MEMORY_LIMIT: u64 = 2 << 30;
 pub struct Job {
     /// The picture, when any rung of it is encoded.
     pub video: Option<VideoJob>,
-    /// The sound, when it is encoded.
-    pub audio: Option<AudioJob>,
+    /// The tracks of sound that are encoded.
+    pub audio: Vec<AudioJob>,
     /// Address space of a worker process, in bytes (RLIMIT_AS). Not used in a thread.
     pub memory_limit: u64,
     /// Makes the transcoder misbehave; for tests of what is around it.
@@ -31,6 +31,8 @@ pub struct Job {
 /// Picture work.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct VideoJob {
+    /// The track that is decoded; packets of others are ignored.
+    pub track: TrackId,
     /// Configuration of the packets that come in.
     pub config: Arc<VideoConfig>,
     /// Frames a second that come in, as far as known.
@@ -57,6 +59,8 @@ pub struct VideoRung {
 /// Sound work.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct AudioJob {
+    /// The track that is decoded; what is made of it bears the same number.
+    pub track: TrackId,
     /// Configuration of the packets that come in.
     pub config: Arc<AudioConfig>,
     /// How it is encoded.
@@ -91,17 +95,22 @@ impl Job {
             })
             .collect();
         let video = source.video.as_ref().filter(|_| !rungs.is_empty()).map(|video| VideoJob {
+            track: video.track,
             config: Arc::clone(&video.config),
             frame_rate: video.frame_rate,
             rungs,
         });
         let audio = match (&plan.audio, &source.audio) {
             (AudioPlan::Encode(settings), Some(audio)) => {
-                Some(AudioJob { config: Arc::clone(&audio.config), settings: settings.clone() })
+                vec![AudioJob {
+                    track: audio.track,
+                    config: Arc::clone(&audio.config),
+                    settings: settings.clone(),
+                }]
             }
-            _ => None,
+            _ => Vec::new(),
         };
-        (video.is_some() || audio.is_some()).then_some(Self {
+        (video.is_some() || !audio.is_empty()).then_some(Self {
             video,
             audio,
             memory_limit: DEFAULT_MEMORY_LIMIT,

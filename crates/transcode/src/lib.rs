@@ -24,7 +24,7 @@ pub mod source;
 mod transcoder;
 mod worker;
 
-pub use codecs::{CodecCheck, probe_codecs};
+pub use codecs::{CodecCheck, can_decode, can_decode_audio, probe_codecs};
 pub use job::{AudioJob, Fault, Job, VideoJob, VideoRung};
 pub use transcoder::{Input, Isolation, Output, SendError, StartError, Stats, Transcoder};
 pub use worker::worker_main;

@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-use media::{AudioConfig, MediaSpan, MediaTime, Packet, TrackKind, VideoConfig};
+use media::{AudioConfig, MediaSpan, MediaTime, Packet, TrackId, TrackKind, VideoConfig};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -48,9 +48,9 @@ pub enum Input {
     /// before the packet that holds the frame.
     CutAt(MediaTime),
     /// What follows is coded in another way. The rungs' sizes stay; the picture is fitted in.
-    VideoConfig(Arc<VideoConfig>),
+    VideoConfig(TrackId, Arc<VideoConfig>),
     /// The same for sound.
-    AudioConfig(Arc<AudioConfig>),
+    AudioConfig(TrackId, Arc<AudioConfig>),
     /// Nothing more comes: what is under way is finished, then [`Output::Finished`].
     Finish,
 }
@@ -62,8 +62,8 @@ pub enum Output {
     Ready {
         /// Configuration of each encoded rung, in the job's order.
         video: Vec<VideoConfig>,
-        /// Configuration of the encoded sound.
-        audio: Option<AudioConfig>,
+        /// Configuration of each encoded track of sound, in the job's order.
+        audio: Vec<(TrackId, AudioConfig)>,
     },
     /// A coded picture. Its `pts` is that of the source's frame.
     Video {
@@ -72,7 +72,7 @@ pub enum Output {
         /// The picture.
         packet: Packet,
     },
-    /// Coded sound.
+    /// Coded sound; its track is that of the sound it was made of.
     Audio(Packet),
     /// Everything that was put in has come out; nothing follows.
     Finished,

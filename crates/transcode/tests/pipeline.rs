@@ -11,7 +11,7 @@ use transcode::{
 };
 
 fn sps(config: &VideoConfig) -> &media::h264::SpsInfo {
-    &config.h264().unwrap().sps
+    &config.h264().expect("rungs are H.264").sps
 }
 
 fn rungs(heights: &[u32]) -> Wishes {

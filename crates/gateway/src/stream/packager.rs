@@ -19,7 +19,7 @@ use hls::{
     segmenter::Segmenter,
     snapshot::{Phase, RenditionView, Snapshot},
 };
-use media::{AudioConfig, MediaSequence, MediaSpan, MediaTime, Packet, TrackKind, VideoConfig};
+use media::{AudioConfig, MediaSequence, MediaSpan, MediaTime, Packet, TrackId, TrackKind, VideoConfig};
 use transcode::{
     Input,
     ladder::{AudioPlan, CutMode, Plan, Treatment},
@@ -206,8 +206,8 @@ impl Packager {
     }
 
     /// The encoder has opened its codecs.
-    pub(super) fn encoder_ready(&mut self, video: &[VideoConfig], audio: Option<&AudioConfig>) {
-        let audio = audio.cloned().map(Arc::new);
+    pub(super) fn encoder_ready(&mut self, video: &[VideoConfig], audio: &[(TrackId, AudioConfig)]) {
+        let audio = audio.first().map(|(_, config)| Arc::new(config.clone()));
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             if let Pictures::Rung(rung) = lane.pictures
                 && let Some(config) = video.get(rung)

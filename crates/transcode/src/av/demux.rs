@@ -6,18 +6,45 @@ use bytes::Bytes;
 use ffmpeg_next::{
     Packet, Rational, Rescale,
     codec::{Id, Parameters},
-    format::{self, context::Input},
+    ffi,
+    format::{self, context::Input, stream::Disposition},
+};
+use media::{AudioCodec, ColorInfo, TrackId, TrackKind, VideoCodec};
+
+use super::{
+    CodecError,
+    coding::{audio_codec, video_codec},
 };
 
-use super::CodecError;
-
 const WHAT: &str = "demuxer";
+/// Most tracks of one kind that are read: as many as a publication may have.
+const MAX_TRACKS: usize = 16;
 
-/// The codecs that are read.
+/// The codings that are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum StreamKind {
     H264,
     Aac,
+    Video(VideoCodec),
+    Audio(AudioCodec),
+}
+
+impl StreamKind {
+    fn of(id: Id) -> Option<Self> {
+        match id {
+            Id::H264 => Some(Self::H264),
+            Id::AAC => Some(Self::Aac),
+            id => video_codec(id).map(Self::Video).or_else(|| audio_codec(id).map(Self::Audio)),
+        }
+    }
+
+    /// Picture or sound.
+    pub(crate) fn track_kind(self) -> TrackKind {
+        match self {
+            Self::H264 | Self::Video(_) => TrackKind::Video,
+            Self::Aac | Self::Audio(_) => TrackKind::Audio,
+        }
+    }
 }
 
 /// A track of a file.
@@ -25,56 +52,79 @@ pub(crate) enum StreamKind {
 pub(crate) struct StreamInfo {
     index: usize,
     time_base: Rational,
-    /// The decoder's out-of-band headers; may be empty.
-    pub(crate) headers: Vec<u8>,
+    pub(crate) kind: StreamKind,
+    /// Its place among the tracks of its kind.
+    pub(crate) track: TrackId,
+    pub(crate) details: Details,
     pub(crate) frame_rate: Option<f64>,
+    pub(crate) title: Option<String>,
+    pub(crate) language: Option<String>,
+}
+
+/// What the container says of a track's coding.
+#[derive(Clone, Debug)]
+pub(crate) struct Details {
+    /// The decoder's out-of-band headers; may be empty.
+    pub(crate) headers: Bytes,
     pub(crate) bitrate_bps: Option<u32>,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// Bits of a sample, 8 where unknown.
+    pub(crate) bit_depth: u8,
+    pub(crate) color: Option<ColorInfo>,
+    pub(crate) sample_rate: u32,
+    pub(crate) channels: u8,
 }
 
 /// A packet as it lies in the file, its times in 90 kHz.
 pub(crate) struct RawPacket {
-    pub(crate) kind: StreamKind,
+    /// Place of its track in [`Demuxer::streams`].
+    pub(crate) stream: usize,
     pub(crate) pts: i64,
     pub(crate) dts: i64,
+    pub(crate) keyframe: bool,
     pub(crate) data: Bytes,
 }
 
-/// An open file: its first H.264 and its first AAC track.
+/// An open file: all its tracks of codings that publishers use.
 pub(crate) struct Demuxer {
     input: Input,
-    streams: Vec<(StreamKind, StreamInfo)>,
+    streams: Vec<StreamInfo>,
 }
 
 impl Demuxer {
     pub(crate) fn open(path: &Path) -> Result<Self, CodecError> {
         let input = format::input(path).map_err(CodecError::at("avformat_open_input", WHAT))?;
-        let mut streams: Vec<(StreamKind, StreamInfo)> = Vec::new();
+        let mut streams: Vec<StreamInfo> = Vec::new();
         for stream in input.streams() {
             let parameters = stream.parameters();
-            let kind = match parameters.id() {
-                Id::H264 => StreamKind::H264,
-                Id::AAC => StreamKind::Aac,
-                _ => continue,
-            };
-            if streams.iter().any(|(known, _)| *known == kind) {
+            let Some(kind) = StreamKind::of(parameters.id()) else { continue };
+            if stream.disposition().contains(Disposition::ATTACHED_PIC) {
+                continue; // the cover of an album
+            }
+            let before = streams.iter().filter(|other| other.kind.track_kind() == kind.track_kind()).count();
+            if before >= MAX_TRACKS {
                 continue;
             }
             let rate = stream.avg_frame_rate();
-            let (headers, bitrate) = details(&parameters);
-            let info = StreamInfo {
+            let metadata = stream.metadata();
+            let said = |key| metadata.get(key).map(str::to_owned);
+            streams.push(StreamInfo {
                 index: stream.index(),
                 time_base: stream.time_base(),
-                headers,
+                kind,
+                track: TrackId(before as u8),
+                details: details(&parameters),
                 frame_rate: (rate.denominator() > 0).then(|| f64::from(rate)),
-                bitrate_bps: u32::try_from(bitrate).ok().filter(|bps| *bps > 0),
-            };
-            streams.push((kind, info));
+                title: said("title"),
+                language: said("language").filter(|language| language != "und"),
+            });
         }
         Ok(Self { input, streams })
     }
 
-    pub(crate) fn streams(&self) -> impl Iterator<Item = (StreamKind, &StreamInfo)> {
-        self.streams.iter().map(|(kind, info)| (*kind, info))
+    pub(crate) fn streams(&self) -> &[StreamInfo] {
+        &self.streams
     }
 
     /// The next packet; `None` at the end, or where reading fails.
@@ -82,28 +132,63 @@ impl Demuxer {
         loop {
             let mut packet = Packet::empty();
             packet.read(&mut self.input).ok()?;
-            let found = self.streams.iter().find(|(_, info)| info.index == packet.stream());
-            let (Some((kind, info)), Some(data)) = (found, packet.data()) else { continue };
-            let ticks =
-                |stamp: i64| stamp.rescale(info.time_base, Rational(1, media::TICKS_PER_SECOND as i32));
+            let found = self.streams.iter().position(|info| info.index == packet.stream());
+            let (Some(stream), Some(data)) = (found, packet.data()) else { continue };
+            let time_base = self.streams[stream].time_base;
+            let ticks = |stamp: i64| stamp.rescale(time_base, Rational(1, media::TICKS_PER_SECOND as i32));
             let Some(dts) = packet.dts().or(packet.pts()).map(ticks) else { continue };
             let pts = packet.pts().map_or(dts, ticks);
-            return Some(RawPacket { kind: *kind, pts, dts, data: Bytes::copy_from_slice(data) });
+            let keyframe = packet.is_key();
+            return Some(RawPacket { stream, pts, dts, keyframe, data: Bytes::copy_from_slice(data) });
         }
     }
 }
 
-/// Headers and bits a second, which the safe interface does not show.
-fn details(parameters: &Parameters) -> (Vec<u8>, i64) {
-    // SAFETY: the parameters are valid while borrowed; extradata is null or has extradata_size readable bytes.
+/// What the safe interface does not show.
+#[allow(clippy::unnecessary_cast, reason = "enumerations of FFmpeg are signed on some machines")]
+fn details(parameters: &Parameters) -> Details {
+    // SAFETY: the parameters are valid while borrowed; extradata is null or has extradata_size readable bytes; the
+    // format's description is a static of the library, or null.
     unsafe {
         let parameters = parameters.as_ptr();
         let (at, len) = ((*parameters).extradata, (*parameters).extradata_size);
         let headers = if at.is_null() || len <= 0 {
-            Vec::new()
+            Bytes::new()
         } else {
-            std::slice::from_raw_parts(at, len as usize).to_vec()
+            Bytes::copy_from_slice(std::slice::from_raw_parts(at, len as usize))
         };
-        (headers, (*parameters).bit_rate)
+        let is_video = (*parameters).codec_type == ffi::AVMediaType::AVMEDIA_TYPE_VIDEO;
+        let format = if is_video { pixel_format((*parameters).format) } else { std::ptr::null() };
+        let bit_depth = if format.is_null() { 8 } else { (*format).comp[0].depth };
+        // ITU-T H.273's numbers, in FFmpeg as in the bitstreams; 2 is unspecified
+        let color = ColorInfo {
+            primaries: (*parameters).color_primaries as u8,
+            transfer: (*parameters).color_trc as u8,
+            matrix: (*parameters).color_space as u8,
+        };
+        let said = |code: u8| !matches!(code, 0 | 2);
+        Details {
+            headers,
+            bitrate_bps: u32::try_from((*parameters).bit_rate).ok().filter(|bps| *bps > 0),
+            width: u32::try_from((*parameters).width).unwrap_or(0),
+            height: u32::try_from((*parameters).height).unwrap_or(0),
+            bit_depth: u8::try_from(bit_depth).unwrap_or(8),
+            color: Some(color)
+                .filter(|color| said(color.primaries) || said(color.transfer) || said(color.matrix)),
+            sample_rate: u32::try_from((*parameters).sample_rate).unwrap_or(0),
+            channels: u8::try_from((*parameters).ch_layout.nb_channels).unwrap_or(0),
+        }
     }
+}
+
+/// The description of a pixel format by its number; null where there is none.
+///
+/// # Safety
+/// `format` must be a number that FFmpeg gave: it becomes a Rust enumeration.
+unsafe fn pixel_format(format: i32) -> *const ffi::AVPixFmtDescriptor {
+    if format < 0 {
+        return std::ptr::null();
+    }
+    // SAFETY: by the caller's word, and this build's bindings hold all numbers of the library they were made from.
+    unsafe { ffi::av_pix_fmt_desc_get(std::mem::transmute::<i32, ffi::AVPixelFormat>(format)) }
 }

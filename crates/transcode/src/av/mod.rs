@@ -6,6 +6,7 @@
 //! Failures name the call, the codec and FFmpeg's own text; "needs input" and "drained" are states ([`Received`]).
 //! What is made of frames and packets is left to [`crate::pipeline`].
 
+mod coding;
 mod demux;
 mod log;
 mod picture;
@@ -15,7 +16,8 @@ mod video;
 
 use ffmpeg_next::{codec, util::error::EAGAIN};
 
-pub(crate) use demux::{Demuxer, StreamKind};
+pub(crate) use coding::{can_decode, can_decode_audio};
+pub(crate) use demux::{Demuxer, StreamInfo, StreamKind};
 pub(crate) use log::{quiet, to_stderr};
 pub(crate) use picture::{Picture, Pool};
 pub(crate) use scaler::{Rect, Scaler};
@@ -71,6 +73,9 @@ fn received<T>(
 /// Gives a codec context that is not yet open its out-of-band headers.
 fn set_extradata(context: &mut codec::Context, bytes: &[u8], what: &'static str) -> Result<(), CodecError> {
     use ffmpeg_next::ffi::{AV_INPUT_BUFFER_PADDING_SIZE, av_mallocz};
+    if bytes.is_empty() {
+        return Ok(()); // some codecs take a pointer without bytes behind it for headers
+    }
     let room = bytes.len() + AV_INPUT_BUFFER_PADDING_SIZE as usize;
     // SAFETY: the context is valid while borrowed. av_mallocz gives `room` zeroed bytes or null, which is checked; the
     // copy stays inside them. The context, not open yet, has no extradata, takes ownership, and frees it with itself.

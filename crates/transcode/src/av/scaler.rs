@@ -91,7 +91,7 @@ impl Scaler {
             return Ok(context);
         }
         self.free();
-        let rgb = matches!(format, Pixel::GBRP | Pixel::GBRP10LE | Pixel::GBRP12LE | Pixel::GBRP14LE);
+        let rgb = is_rgb(format);
         // SAFETY: sizes and formats come from a decoded picture and a checked rectangle; null filters and parameters
         // stand for the defaults. The coefficient tables are statics of the library.
         let context = unsafe {
@@ -125,6 +125,16 @@ impl Scaler {
             // SAFETY: made by sws_getContext, taken out, so freed once.
             unsafe { ffi::sws_freeContext(context.as_ptr()) }
         }
+    }
+}
+
+/// Whether a format holds red, green and blue.
+#[allow(clippy::unnecessary_cast, reason = "FFmpeg 8 makes an enumeration of these constants")]
+fn is_rgb(format: Pixel) -> bool {
+    // SAFETY: the library's table of formats, static; null for a format that it does not know.
+    unsafe {
+        let descriptor = ffi::av_pix_fmt_desc_get(AVPixelFormat::from(format));
+        !descriptor.is_null() && (*descriptor).flags & ffi::AV_PIX_FMT_FLAG_RGB as u64 != 0
     }
 }
 

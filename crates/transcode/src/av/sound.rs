@@ -1,17 +1,16 @@
-//! The AAC decoder and encoder, and the resampler between them.
+//! Decoders of sound, the AAC encoder, and the resampler between them.
 
 use bytes::Bytes;
 use ffmpeg_next::{
-    ChannelLayout, Dictionary, Packet, Rational, codec, decoder, encoder,
+    ChannelLayout, Dictionary, Packet, Rational, codec, decoder, encoder, ffi,
     format::{Sample, sample::Type},
     frame,
     software::resampling,
 };
 use media::{AudioConfig, aac};
 
-use super::{CodecError, Received, extradata, received, set_extradata};
+use super::{CodecError, Received, coding::audio_decoder, extradata, received, set_extradata};
 
-const DECODER: &str = "AAC decoder";
 const ENCODER: &str = "AAC encoder";
 const RESAMPLER: &str = "resampler";
 const PLANAR: Sample = Sample::F32(Type::Planar);
@@ -34,26 +33,29 @@ impl Samples {
     }
 }
 
-/// Decodes raw AAC frames.
+/// A decoder for packets in [`media::Packet`]'s form.
 pub(crate) struct AudioDecoder {
     decoder: decoder::Audio,
+    /// What is decoded, for messages.
+    what: &'static str,
 }
 
 impl AudioDecoder {
     pub(crate) fn open(config: &AudioConfig) -> Result<Self, CodecError> {
-        let Some(config) = config.aac() else {
-            return Err(CodecError::new("find", DECODER, "this coding is not taken yet"));
-        };
-        let codec =
-            decoder::find(codec::Id::AAC).ok_or_else(|| CodecError::new("find", DECODER, "not built in"))?;
+        let (codec, what) = audio_decoder(config)?;
         let mut context = codec::Context::new_with_codec(codec);
-        set_extradata(&mut context, &config.asc, DECODER)?;
+        set_extradata(&mut context, &config.extradata(), what)?;
+        if let AudioConfig::Other(other) = config {
+            set_layout(&mut context, other.sample_rate, other.channels);
+        }
+        let mut context = context.decoder();
+        // Decoders that leave out what the encoder put first (Opus) move the times along in this unit.
+        context.set_packet_time_base(Rational(1, media::TICKS_PER_SECOND as i32));
         let decoder = context
-            .decoder()
             .open_as(codec)
             .and_then(decoder::Opened::audio)
-            .map_err(CodecError::at("avcodec_open2", DECODER))?;
-        Ok(Self { decoder })
+            .map_err(CodecError::at("avcodec_open2", what))?;
+        Ok(Self { decoder, what })
     }
 
     /// Puts a frame in. All that is ready must have been received before.
@@ -61,13 +63,24 @@ impl AudioDecoder {
         let mut packet = Packet::copy(data);
         packet.set_pts(Some(pts));
         packet.set_dts(Some(pts));
-        self.decoder.send_packet(&packet).map_err(CodecError::at("avcodec_send_packet", DECODER))
+        self.decoder.send_packet(&packet).map_err(CodecError::at("avcodec_send_packet", self.what))
     }
 
     pub(crate) fn receive(&mut self) -> Result<Received<Samples>, CodecError> {
         let mut frame = frame::Audio::empty();
         let result = self.decoder.receive_frame(&mut frame);
-        received(result, || Samples(frame), "avcodec_receive_frame", DECODER)
+        received(result, || Samples(frame), "avcodec_receive_frame", self.what)
+    }
+}
+
+/// Tells a decoder what the headers of its coding leave out: PCM, ADPCM and Nellymoser have no headers at all.
+fn set_layout(context: &mut codec::Context, sample_rate: u32, channels: u8) {
+    // SAFETY: plain fields of a valid context that is not open yet; the layout is written whole, and a default one
+    // holds no memory of its own.
+    unsafe {
+        let context = context.as_mut_ptr();
+        (*context).sample_rate = i32::try_from(sample_rate).unwrap_or(0);
+        ffi::av_channel_layout_default(&raw mut (*context).ch_layout, i32::from(channels.max(1)));
     }
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use media::{AudioConfig, FrameRate, MediaSpan, VideoConfig, aac, h264};
+use media::{AudioConfig, FrameRate, MediaSpan, TrackId, VideoConfig, aac, h264};
 
-use crate::source::{AudioSource, Gop, Source, VideoSource};
+use crate::source::{AudioSource, Gop, Keyframes, Label, Source, VideoSource};
 
 /// What one row changes.
 pub(super) enum Change {
@@ -39,18 +39,25 @@ pub(super) fn video(width: u32, height: u32, fps: u32, gop_ms: i64) -> Source {
         sps,
     };
     let source = VideoSource {
+        track: TrackId(0),
+        keyframes: Keyframes::default(),
         config: Arc::new(VideoConfig::H264(config)),
         frame_rate: FrameRate::new(fps, 1),
         gop: known(gop_ms),
         bitrate_bps: None,
     };
-    with_audio(Source { video: Some(source), audio: None, encoder: None }, &[0x11, 0x90])
+    with_audio(Source { video: Some(source), ..Source::default() }, &[0x11, 0x90])
 }
 
 pub(super) fn with_audio(source: Source, asc: &[u8]) -> Source {
     let config = aac::Config::parse(asc).expect("a configuration");
     Source {
-        audio: Some(AudioSource { config: Arc::new(AudioConfig::Aac(config)), bitrate_bps: None }),
+        audio: Some(AudioSource {
+            track: TrackId(0),
+            config: Arc::new(AudioConfig::Aac(config)),
+            bitrate_bps: None,
+            label: Label::default(),
+        }),
         ..source
     }
 }

@@ -17,6 +17,7 @@ const MAX_FAILURES: u32 = 500;
 
 /// The sound of one stream.
 pub(super) struct Track {
+    id: TrackId,
     decoder: AudioDecoder,
     stereo: Stereo,
     encoder: AudioEncoder,
@@ -47,6 +48,7 @@ impl Track {
         let settings = &job.settings;
         let encoder = AudioEncoder::open(settings.sample_rate, settings.channels, settings.bitrate_bps)?;
         Ok(Self {
+            id: job.track,
             decoder: AudioDecoder::open(&job.config)?,
             stereo: Stereo::new(settings.sample_rate, settings.channels),
             config: AudioConfig::Aac(encoder.config()?),
@@ -57,6 +59,11 @@ impl Track {
             last_pts: None,
             failures: 0,
         })
+    }
+
+    /// Which track of the source it is.
+    pub(super) fn id(&self) -> TrackId {
+        self.id
     }
 
     /// The configuration of what comes out.
@@ -140,7 +147,7 @@ impl Track {
             if !early && self.last_pts.is_none_or(|last| pts > last) {
                 self.last_pts = Some(pts);
                 made.push(Packet {
-                    track: TrackId(0),
+                    track: self.id,
                     kind: TrackKind::Audio,
                     pts,
                     dts: pts,
@@ -166,14 +173,14 @@ impl Clock {
     /// Sees `count` samples that the source says begin at `pts`. When that is off the count by more than [`DRIFT`],
     /// gives the number that the next output sample must have; numbers never fall.
     fn see(&mut self, pts: Option<MediaTime>, count: usize, rate: u32, out_rate: u32) -> Option<i64> {
-        let pts = pts?;
         let mut skip = None;
-        match self.origin {
-            None => {
+        match (self.origin, pts) {
+            (_, None) => {} // a later frame of a packet that holds several
+            (None, Some(pts)) => {
                 self.origin = Some(pts);
                 (self.anchor, self.counted) = (pts, 0);
             }
-            Some(origin) => {
+            (Some(origin), Some(pts)) => {
                 let expected = self.anchor + MediaSpan::from_samples(self.counted, rate);
                 if (pts - expected).abs() > DRIFT {
                     let span = i128::from((pts - origin).ticks());

@@ -1,7 +1,7 @@
 //! Which colours the rungs declare, so that a switch between them never shifts the picture's colours.
 
 use h264_reader::{nal::sps::SeqParameterSet, rbsp};
-use media::VideoConfig;
+use media::{OtherVideo, VideoCodec, VideoConfig};
 
 use crate::av::Colour;
 
@@ -17,6 +17,10 @@ const HD: u32 = 720;
 pub(super) fn of(config: &VideoConfig) -> Colour {
     let declared = match config {
         VideoConfig::H264(config) => config.sps_units.first().and_then(|unit| read(unit)),
+        // RGB, of which the scaler makes BT.709
+        VideoConfig::Other(OtherVideo {
+            codec: VideoCodec::ScreenVideo | VideoCodec::ScreenVideo2, ..
+        }) => Some(Colour::BT709),
         VideoConfig::Other(other) => other.color.map(|color| Colour {
             primaries: color.primaries,
             transfer: color.transfer,

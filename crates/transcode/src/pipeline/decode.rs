@@ -49,7 +49,8 @@ impl Decoder {
     /// # Errors
     /// When nothing has been decoded for too long.
     pub(super) fn send(&mut self, packet: &Packet, stats: &mut Stats) -> Result<(), Ended> {
-        match self.decoder.send(&packet.data, packet.pts.ticks(), packet.dts.ticks()) {
+        let (pts, dts) = (packet.pts.ticks(), packet.dts.ticks());
+        match self.decoder.send(&packet.data, pts, dts, packet.keyframe) {
             Ok(()) => Ok(()),
             Err(error) => self.failed(&error, stats),
         }

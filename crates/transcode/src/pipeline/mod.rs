@@ -3,7 +3,7 @@
 //! ```text
 //!  Input ─▶ decode ─▶ cuts marked ─▶ scale to rung 0 ─▶ [FRAMES] ─▶ encoder thread 0 ─▶ Output
 //!              │                       └▶ scale to rung 1 ─▶ [FRAMES] ─▶ encoder thread 1 ─▶ Output
-//!              └ sound: decode ─▶ resample ─▶ encode ──────────────────────────────────▶ Output
+//!              └ each sound: decode ─▶ resample ─▶ encode ─────────────────────────────▶ Output
 //! ```
 //!
 //! Every queue is bounded and waits when full: a slow encoder holds the decoder up, which holds the inputs up, which
@@ -24,7 +24,7 @@ use std::{
     thread,
 };
 
-use media::{AudioConfig, Packet, TrackKind, VideoConfig};
+use media::{AudioConfig, Packet, TrackId, TrackKind, VideoConfig};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -102,27 +102,43 @@ fn run(
     progress: &Progress,
 ) -> Result<(), Ended> {
     let mut video = job.video.map(|job| Video::open(job, outbox)).transpose()?;
-    let mut sound = job.audio.map(Sound::open).transpose()?;
+    let mut sounds: Vec<Sound> = job.audio.iter().map(Sound::open).collect::<Result<_, _>>()?;
     let ready = Output::Ready {
         video: video.as_ref().map(|video| video.rungs.configs().to_vec()).unwrap_or_default(),
-        audio: sound.as_ref().map(|sound| sound.track.config().clone()),
+        audio: sounds.iter().map(|sound| (sound.track.id(), sound.track.config().clone())).collect(),
     };
     outbox.blocking_send(ready).map_err(|_| Ended::Abandoned)?;
     let mut stats = Stats::default();
     loop {
         let input = inbox.blocking_recv().ok_or(Ended::Abandoned)?;
-        match (&mut video, &mut sound, input) {
-            (Some(video), _, Input::Packet(packet)) if packet.kind == TrackKind::Video => {
-                video.packet(&packet, &mut stats)?;
+        match input {
+            Input::Packet(packet) => match (packet.kind, &mut video) {
+                (TrackKind::Video, Some(video)) if video.track == packet.track => {
+                    video.packet(&packet, &mut stats)?;
+                }
+                (TrackKind::Audio, _) => {
+                    if let Some(sound) = find(&mut sounds, packet.track) {
+                        sound.packet(&packet, outbox, &mut stats)?;
+                    }
+                }
+                _ => {} // a track that is copied
+            },
+            Input::CutAt(at) => {
+                if let Some(video) = &mut video {
+                    video.frames.cut_at(at.ticks());
+                }
             }
-            (_, Some(sound), Input::Packet(packet)) if packet.kind == TrackKind::Audio => {
-                sound.packet(&packet, outbox, &mut stats)?;
+            Input::VideoConfig(track, config) => {
+                if let Some(video) = video.as_mut().filter(|video| video.track == track) {
+                    video.reconfigure(&config, &mut stats)?;
+                }
             }
-            (Some(video), _, Input::CutAt(at)) => video.frames.cut_at(at.ticks()),
-            (Some(video), _, Input::VideoConfig(config)) => video.reconfigure(&config, &mut stats)?,
-            (_, Some(sound), Input::AudioConfig(config)) => sound.reconfigure(&config, outbox)?,
-            (_, _, Input::Finish) => break,
-            _ => {} // of a track that is copied
+            Input::AudioConfig(track, config) => {
+                if let Some(sound) = find(&mut sounds, track) {
+                    sound.reconfigure(&config, outbox)?;
+                }
+            }
+            Input::Finish => break,
         }
         progress.set_stats(stats);
         inject(job.fault, stats.frames_decoded);
@@ -131,15 +147,18 @@ fn run(
         video.drain(&mut stats)?;
         video.rungs.finish()?;
     }
-    if let Some(mut sound) = sound {
-        sound.finish(outbox)?;
-    }
+    sounds.iter_mut().try_for_each(|sound| sound.finish(outbox))?;
     progress.set_stats(stats);
     Ok(())
 }
 
+fn find(sounds: &mut [Sound], track: TrackId) -> Option<&mut Sound> {
+    sounds.iter_mut().find(|sound| sound.track.id() == track)
+}
+
 /// The picture's way: decoder, marks, rungs.
 struct Video {
+    track: TrackId,
     decoder: decode::Decoder,
     frames: decode::Frames,
     rungs: scale::Rungs,
@@ -148,6 +167,7 @@ struct Video {
 impl Video {
     fn open(job: VideoJob, outbox: &mpsc::Sender<Output>) -> Result<Self, Ended> {
         Ok(Self {
+            track: job.track,
             decoder: decode::Decoder::open(&job.config, job.frame_rate)?,
             frames: decode::Frames::default(),
             rungs: scale::Rungs::open(&job, outbox)?,
@@ -182,15 +202,15 @@ impl Video {
     }
 }
 
-/// The sound's way.
+/// One track of sound's way.
 struct Sound {
     track: audio::Track,
     made: Vec<Packet>,
 }
 
 impl Sound {
-    fn open(job: AudioJob) -> Result<Self, Ended> {
-        Ok(Self { track: audio::Track::open(&job)?, made: Vec::new() })
+    fn open(job: &AudioJob) -> Result<Self, Ended> {
+        Ok(Self { track: audio::Track::open(job)?, made: Vec::new() })
     }
 
     fn packet(

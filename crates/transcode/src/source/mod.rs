@@ -11,24 +11,33 @@ mod x264;
 
 use std::{fmt, sync::Arc};
 
-use media::{AudioConfig, FrameRate, MediaSpan, VideoConfig, h264};
+use media::{AudioConfig, FrameRate, MediaSpan, MediaTime, TrackId, VideoConfig, h264};
+use serde::{Deserialize, Serialize};
 
 pub use probe::Probe;
 
-/// What was seen of a publication. At least one of the two tracks is there.
-#[derive(Clone, PartialEq, Debug)]
+/// What was seen of a publication. At least one of picture and sound is there.
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Source {
-    /// The picture, unless it is a sound-only publication.
+    /// The picture, unless it is a sound-only publication: the default track.
     pub video: Option<VideoSource>,
-    /// The sound, unless it is a picture-only publication.
+    /// The sound, unless it is a picture-only publication: the default track.
     pub audio: Option<AudioSource>,
+    /// Further tracks of the same picture (multitrack publishing), by rising track number.
+    pub more_video: Vec<VideoSource>,
+    /// Further sounds, such as other languages, by rising track number.
+    pub more_audio: Vec<AudioSource>,
     /// The program that publishes, as it names itself.
     pub encoder: Option<String>,
+    /// Tracks that cannot be used, a sentence each.
+    pub notes: Vec<String>,
 }
 
-/// What was seen of the picture.
+/// What was seen of one track of the picture.
 #[derive(Clone, PartialEq, Debug)]
 pub struct VideoSource {
+    /// Its number in the publication.
+    pub track: TrackId,
     /// Its codec configuration.
     pub config: Arc<VideoConfig>,
     /// Frames a second: by the bitstream, the metadata, or measured.
@@ -37,15 +46,39 @@ pub struct VideoSource {
     pub gop: Gop,
     /// Bits a second, where metadata or a long enough look tells.
     pub bitrate_bps: Option<u32>,
+    /// Where its keyframes were seen, to be compared with other tracks'.
+    pub keyframes: Keyframes,
 }
 
-/// What was seen of the sound.
+/// Presentation times of the keyframes seen of one track.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Keyframes {
+    /// Rising; the first ones only, where there are many.
+    pub at: Vec<MediaTime>,
+    /// Up to where the track was seen.
+    pub until: MediaTime,
+}
+
+/// What was seen of one track of sound.
 #[derive(Clone, PartialEq, Debug)]
 pub struct AudioSource {
+    /// Its number in the publication.
+    pub track: TrackId,
     /// Its codec configuration.
     pub config: Arc<AudioConfig>,
     /// Bits a second, where metadata tells.
     pub bitrate_bps: Option<u32>,
+    /// What the publisher says that it is.
+    pub label: Label,
+}
+
+/// What a publisher says that a track of sound is.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Label {
+    /// For people: `Commentary`.
+    pub name: Option<String>,
+    /// A language tag (RFC 5646): `de`.
+    pub language: Option<String>,
 }
 
 /// How the keyframes (IDR pictures) of a source are spaced.
@@ -79,6 +112,10 @@ pub struct Hints {
     pub audio_bps: Option<u32>,
     /// The encoder's own name.
     pub encoder: Option<String>,
+    /// Tracks of pictures that will come beside the default one.
+    pub more_video: Vec<TrackId>,
+    /// Tracks of sound by number, and what they are; those beside the default one will come.
+    pub audio_labels: Vec<(TrackId, Label)>,
 }
 
 /// Why a publication cannot be served at all; the text is for the streamer.
@@ -93,16 +130,40 @@ impl VideoSource {
     }
 }
 
+/// Keyframes of two tracks belong together when their times differ by no more: stamps are rounded to milliseconds.
+pub const SAME_TIME: MediaSpan = MediaSpan::from_millis(1);
+
+impl Keyframes {
+    /// Whether this track has a keyframe wherever `lead` was seen to have one, so that both can be cut there. False where
+    /// nothing was seen of both at once.
+    pub fn follow(&self, lead: &Self) -> bool {
+        let Some(first) = self.at.first() else { return false };
+        let newest = self.at.last().copied().unwrap_or_default().max(self.until - SAME_TIME);
+        let mut common = lead.at.iter().filter(|at| **at + SAME_TIME >= *first && **at < newest).peekable();
+        common.peek().is_some()
+            && common.all(|at| {
+                let near = self.at.partition_point(|own| *own + SAME_TIME < *at);
+                self.at.get(near).is_some_and(|own| *own <= *at + SAME_TIME)
+            })
+    }
+}
+
 impl Source {
+    /// All tracks of the picture, the default one first.
+    pub fn pictures(&self) -> impl Iterator<Item = &VideoSource> {
+        self.video.iter().chain(&self.more_video)
+    }
+
+    /// All tracks of sound, the default one first.
+    pub fn sounds(&self) -> impl Iterator<Item = &AudioSource> {
+        self.audio.iter().chain(&self.more_audio)
+    }
+
     /// One line for people: `1280x720 at 30 fps, H.264 High 3.1, keyframes every 2.0 s, 2500 kbit/s; AAC 48 kHz stereo`.
     pub fn describe(&self) -> String {
         let mut parts = Vec::new();
-        if let Some(video) = &self.video {
-            parts.push(video.to_string());
-        }
-        if let Some(audio) = &self.audio {
-            parts.push(audio.to_string());
-        }
+        parts.extend(self.pictures().map(ToString::to_string));
+        parts.extend(self.sounds().map(ToString::to_string));
         let mut text = parts.join("; ");
         if let Some(encoder) = &self.encoder {
             text.push_str(&format!(" (from {encoder})"));

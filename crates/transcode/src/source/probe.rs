@@ -6,21 +6,33 @@
 //! | frame rate | when ten frames or half a second agree with what the bitstream or metadata says, or show it |
 //! | keyframe distance | at the first keyframe when x264 wrote it there, else at the second, else when it is too long |
 //! | sound or none | with its configuration, or a second after the first keyframe |
+//! | further tracks | like the first; one that was announced and does not come, or does not show itself, is not waited for |
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use media::{
-    AudioConfig, FrameRate, MediaEvent, MediaSpan, MediaTime, Packet, TrackKind, VideoConfig, h264,
+    AudioConfig, FrameRate, MediaEvent, MediaSpan, MediaTime, Packet, TrackId, TrackKind, VideoConfig, h264,
     h264::nal_type,
 };
 
-use super::{AudioSource, Gop, Hints, Source, Unsupported, VideoSource, x264::X264};
-use crate::ladder::Wishes;
+use super::{AudioSource, Gop, Hints, Keyframes, Source, Unsupported, VideoSource, x264::X264};
+use crate::{
+    codecs::{can_decode, can_decode_audio},
+    ladder::{Mode, Wishes},
+};
 
 /// Sound that is not there this long after the first keyframe will not come: encoders send its configuration first.
 const AUDIO_PATIENCE: MediaSpan = MediaSpan::from_millis(1000);
 /// Pictures that are not there after this much sound will not come.
 const VIDEO_PATIENCE: MediaSpan = MediaSpan::from_millis(2000);
+/// Further tracks of the picture that were announced and are not there this long after the first keyframe will not come.
+const TRACK_PATIENCE: MediaSpan = MediaSpan::from_millis(1500);
+/// Further tracks of the picture that have not shown their keyframes this long after the first one's first are left out.
+const LOOK_PATIENCE: MediaSpan = MediaSpan::from_millis(5000);
+/// Most keyframes of a track whose times are kept.
+const MAX_KEYFRAMES: usize = 64;
+/// Track numbers end below this.
+const MAX_TRACKS: u8 = 16;
 /// Pictures without any keyframe for this long cannot be used.
 const KEYFRAME_PATIENCE: MediaSpan = MediaSpan::from_millis(20_000);
 /// Frames over which a rate is measured; one frame's stamp may be off by a millisecond.
@@ -61,11 +73,19 @@ const USUAL_RATES: [(u32, u32); 14] = [
 pub struct Probe {
     /// Longest keyframe distance that is waited for.
     cap: MediaSpan,
+    /// Nothing is encoded: what viewers cannot get as it is cannot be served.
+    copies_only: bool,
     hints: Hints,
-    video: Option<Arc<VideoConfig>>,
-    audio: Option<Arc<AudioConfig>>,
+    video: BTreeMap<TrackId, Picture>,
+    audio: BTreeMap<TrackId, Arc<AudioConfig>>,
     /// First and last stamp of any packet.
     seen: Option<(MediaTime, MediaTime)>,
+}
+
+/// One track of the picture.
+#[derive(Debug)]
+struct Picture {
+    config: Arc<VideoConfig>,
     look: Option<Look>,
 }
 
@@ -82,6 +102,7 @@ struct Look {
     longest_gop: Option<MediaSpan>,
     /// Points where decoding may start that are no IDR pictures: the mark of open GOPs.
     recovery_points: bool,
+    keyframes: Keyframes,
 }
 
 impl Probe {
@@ -89,11 +110,11 @@ impl Probe {
     pub fn new(wishes: &Wishes) -> Self {
         Self {
             cap: wishes.longest_segment,
+            copies_only: wishes.mode == Mode::Off,
             hints: Hints::default(),
-            video: None,
-            audio: None,
+            video: BTreeMap::new(),
+            audio: BTreeMap::new(),
             seen: None,
-            look: None,
         }
     }
 
@@ -105,25 +126,25 @@ impl Probe {
     /// Takes the next event, in order.
     pub fn see(&mut self, event: &MediaEvent) {
         match event {
-            MediaEvent::VideoConfig(_, config) => {
-                self.video = Some(Arc::clone(config));
-                self.look = None;
+            MediaEvent::VideoConfig(track, config) if track.0 < MAX_TRACKS => {
+                self.video.insert(*track, Picture { config: Arc::clone(config), look: None });
             }
-            MediaEvent::AudioConfig(_, config) => self.audio = Some(Arc::clone(config)),
+            MediaEvent::AudioConfig(track, config) if track.0 < MAX_TRACKS => {
+                self.audio.insert(*track, Arc::clone(config));
+            }
+            MediaEvent::VideoConfig(..) | MediaEvent::AudioConfig(..) => {}
             MediaEvent::Break(_) => {
-                self.look = None;
+                self.video.values_mut().for_each(|picture| picture.look = None);
                 self.seen = None;
             }
             MediaEvent::Packet(packet) => {
                 let first = self.seen.map_or(packet.dts, |(first, _)| first);
                 let last = self.seen.map_or(packet.dts, |(_, last)| last.max(packet.dts));
                 self.seen = Some((first, last));
-                if packet.kind == TrackKind::Video && self.video.is_some() {
-                    match &mut self.look {
-                        Some(look) => look.see(packet),
-                        None if packet.keyframe => self.look = Some(Look::new(packet)),
-                        None => {}
-                    }
+                if packet.kind == TrackKind::Video
+                    && let Some(picture) = self.video.get_mut(&packet.track)
+                {
+                    picture.see(packet);
                 }
             }
         }
@@ -145,23 +166,22 @@ impl Probe {
     pub fn conclude(&self) -> Result<Source, Unsupported> {
         let far = MediaSpan::from_millis(3_600_000);
         self.seen.and_then(|(first, last)| self.judge(first, last + far)).unwrap_or_else(|| {
-            Err(Unsupported("there is neither H.264 video nor AAC audio in it".to_owned()))
+            Err(Unsupported("there is neither picture nor sound of a known coding in it".to_owned()))
         })
     }
 
     fn judge(&self, first: MediaTime, last: MediaTime) -> Option<Result<Source, Unsupported>> {
-        let Some(config) = &self.video else {
-            let waited = last - first >= VIDEO_PATIENCE || self.hints.has_video == Some(false);
-            return (waited && self.audio.is_some()).then(|| Ok(self.source(None)));
-        };
-        let (width, height) = config.dimensions();
-        if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > u64::from(MAX_AREA) {
-            return Some(Err(Unsupported(format!(
-                "the picture is {width}x{height}; at most {MAX_SIDE} pixels a side are taken: \
-                 set a smaller output size in the encoder"
-            ))));
+        if let Some(unsupported) = self.unsupported() {
+            return Some(Err(unsupported));
         }
-        let Some(look) = &self.look else {
+        let Some((track, picture)) = self.video.first_key_value() else {
+            let waited = last - first >= VIDEO_PATIENCE || self.hints.has_video == Some(false);
+            return (waited && !self.audio.is_empty()).then(|| Ok(self.source(None, Vec::new(), Vec::new())));
+        };
+        if let Some(unsupported) = too_large(&picture.config) {
+            return Some(Err(unsupported));
+        }
+        let Some(look) = &picture.look else {
             return (last - first >= KEYFRAME_PATIENCE).then(|| {
                 Err(Unsupported(format!(
                     "no keyframe came in {:.0} s: set the keyframe interval to 2 s in the encoder",
@@ -169,26 +189,89 @@ impl Probe {
                 )))
             });
         };
-        let audio_known = self.audio.is_some()
+        let looked = last - look.first;
+        let told: Vec<TrackId> = self.hints.audio_labels.iter().map(|(track, _)| *track).collect();
+        let audio_known = !self.audio.is_empty() && told.iter().all(|track| self.audio.contains_key(track))
             || self.hints.has_audio == Some(false)
-            || last - look.first >= AUDIO_PATIENCE;
-        let rate_known = look.frames >= RATE_FRAMES || last - look.first >= RATE_SPAN;
-        if !audio_known || !rate_known {
+            || looked >= AUDIO_PATIENCE;
+        let told = &self.hints.more_video;
+        let video_known = told.iter().all(|track| self.video.contains_key(track)) || looked >= TRACK_PATIENCE;
+        if !audio_known || !video_known {
             return None;
         }
-        let frame_rate = look.frame_rate([config.frame_rate(), self.hinted_rate()]);
-        let gop = look.gop(frame_rate, last, self.cap)?;
-        let bitrate_bps = look.bitrate(self.hints.video_bps);
-        let video = VideoSource { config: Arc::clone(config), frame_rate, gop, bitrate_bps };
-        Some(Ok(self.source(Some(video))))
+        let rates = [picture.config.frame_rate(), self.hinted_rate()];
+        let video = picture.source(*track, rates, self.hints.video_bps, last, self.cap)?;
+        let (mut more, mut notes) = (Vec::new(), Vec::new());
+        for (track, picture) in self.video.iter().skip(1) {
+            if too_large(&picture.config).is_some() {
+                notes.push(format!("track {} is left out: the picture is too large", track.0));
+                continue;
+            }
+            let rates = [picture.config.frame_rate(), None];
+            match picture.source(*track, rates, None, last, self.cap) {
+                Some(source) => more.push(source),
+                None if looked < LOOK_PATIENCE => return None,
+                None => notes.push(format!("track {} is left out: no pictures came in time", track.0)),
+            }
+        }
+        Some(Ok(self.source(Some(video), more, notes)))
     }
 
-    fn source(&self, video: Option<VideoSource>) -> Source {
-        let audio = self.audio.as_ref().map(|config| AudioSource {
-            config: Arc::clone(config),
-            bitrate_bps: self.hints.audio_bps.filter(|bps| (8_000..=1_000_000).contains(bps)),
-        });
-        Source { video, audio, encoder: self.hints.encoder.clone() }
+    /// What is known at once to be of no use, whatever follows.
+    fn unsupported(&self) -> Option<Unsupported> {
+        let default = self.video.first_key_value().map(|(_, picture)| &*picture.config);
+        let picture = default.filter(|config| config.h264().is_none());
+        if let Some(config) = picture {
+            let name = config.codecs();
+            if !can_decode(config) {
+                return Some(Unsupported(format!(
+                    "this server cannot decode {name} pictures: set the encoder to H.264"
+                )));
+            }
+            if self.copies_only {
+                return Some(Unsupported(format!(
+                    "this server encodes nothing, and {name} pictures cannot go to viewers as they are: \
+                     set the encoder to H.264"
+                )));
+            }
+        }
+        let default = self.audio.first_key_value().map(|(_, config)| &**config);
+        let sound = default.filter(|config| config.aac().is_none())?;
+        (!can_decode_audio(sound)).then(|| {
+            Unsupported(format!("this server cannot decode {} sound: set the encoder to AAC", sound.codecs()))
+        })
+    }
+
+    fn source(
+        &self,
+        video: Option<VideoSource>,
+        more_video: Vec<VideoSource>,
+        mut notes: Vec<String>,
+    ) -> Source {
+        let mut sounds = Vec::with_capacity(self.audio.len());
+        for (nth, (track, config)) in self.audio.iter().enumerate() {
+            if nth > 0 && !can_decode_audio(config) {
+                let name = config.codecs();
+                notes.push(format!("sound track {} is left out: {name} cannot be decoded here", track.0));
+                continue;
+            }
+            let label = self.hints.audio_labels.iter().find(|(labelled, _)| labelled == track);
+            sounds.push(AudioSource {
+                track: *track,
+                config: Arc::clone(config),
+                bitrate_bps: self.hints.audio_bps.filter(|bps| nth == 0 && (8_000..=1_000_000).contains(bps)),
+                label: label.map(|(_, label)| label.clone()).unwrap_or_default(),
+            });
+        }
+        let mut sounds = sounds.into_iter();
+        Source {
+            video,
+            audio: sounds.next(),
+            more_video,
+            more_audio: sounds.collect(),
+            encoder: self.hints.encoder.clone(),
+            notes,
+        }
     }
 
     fn hinted_rate(&self) -> Option<FrameRate> {
@@ -196,31 +279,84 @@ impl Probe {
     }
 }
 
+/// Why a picture is too large to be served.
+fn too_large(config: &VideoConfig) -> Option<Unsupported> {
+    let (width, height) = config.dimensions();
+    let too_large =
+        width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > u64::from(MAX_AREA);
+    too_large.then(|| {
+        Unsupported(format!(
+            "the picture is {width}x{height}; at most {MAX_SIDE} pixels a side are taken: \
+             set a smaller output size in the encoder"
+        ))
+    })
+}
+
+impl Picture {
+    fn see(&mut self, packet: &Packet) {
+        let h264 = self.config.h264().is_some();
+        match &mut self.look {
+            Some(look) => look.see(packet, h264),
+            None if packet.keyframe => self.look = Some(Look::new(packet, h264)),
+            None => {}
+        }
+    }
+
+    /// What the track is; `None` while more must be seen.
+    fn source(
+        &self,
+        track: TrackId,
+        rates: [Option<FrameRate>; 2],
+        said_bps: Option<u32>,
+        last: MediaTime,
+        cap: MediaSpan,
+    ) -> Option<VideoSource> {
+        let look = self.look.as_ref()?;
+        if look.frames < RATE_FRAMES && last - look.first < RATE_SPAN {
+            return None;
+        }
+        let frame_rate = look.frame_rate(rates);
+        Some(VideoSource {
+            track,
+            config: Arc::clone(&self.config),
+            frame_rate,
+            gop: look.gop(frame_rate, last, cap)?,
+            bitrate_bps: look.bitrate(said_bps),
+            keyframes: look.keyframes.clone(),
+        })
+    }
+}
+
 impl Look {
-    fn new(keyframe: &Packet) -> Self {
+    fn new(keyframe: &Packet, h264: bool) -> Self {
         Self {
             first: keyframe.dts,
             last: keyframe.dts,
             frames: 1,
             bits: 8 * keyframe.data.len() as u64,
-            x264: X264::find(&keyframe.data),
+            x264: if h264 { X264::find(&keyframe.data) } else { None },
             last_key: keyframe.dts,
             shortest_gop: None,
             longest_gop: None,
             recovery_points: false,
+            keyframes: Keyframes { at: vec![keyframe.pts], until: keyframe.pts },
         }
     }
 
-    fn see(&mut self, packet: &Packet) {
+    fn see(&mut self, packet: &Packet, h264: bool) {
+        self.keyframes.until = self.keyframes.until.max(packet.pts);
         self.last = packet.dts;
         self.frames = self.frames.saturating_add(1);
         self.bits = self.bits.saturating_add(8 * packet.data.len() as u64);
         if packet.keyframe {
+            if self.keyframes.at.len() < MAX_KEYFRAMES {
+                self.keyframes.at.push(packet.pts);
+            }
             let gop = packet.dts - self.last_key;
             self.last_key = packet.dts;
             self.shortest_gop = Some(self.shortest_gop.map_or(gop, |shortest| shortest.min(gop)));
             self.longest_gop = Some(self.longest_gop.map_or(gop, |longest| longest.max(gop)));
-        } else {
+        } else if h264 {
             self.recovery_points |= has_recovery_point(&packet.data);
         }
     }

@@ -98,7 +98,8 @@ impl Made {
             Output::Ready { video, audio } => {
                 assert!(self.configs.is_empty() && self.audio_config.is_none(), "ready comes once");
                 self.video = vec![Vec::new(); video.len()];
-                (self.configs, self.audio_config) = (video, audio);
+                self.configs = video;
+                self.audio_config = audio.into_iter().next().map(|(_, config)| config);
             }
             Output::Video { rung, packet } => self.video[rung].push(packet),
             Output::Audio(packet) => self.audio.push(packet),
@@ -125,8 +126,8 @@ pub fn inputs(events: Vec<MediaEvent>, grid: Option<Vec<i64>>) -> Vec<Input> {
                 }
                 inputs.push(Input::Packet(packet));
             }
-            MediaEvent::VideoConfig(_, config) => inputs.push(Input::VideoConfig(config)),
-            MediaEvent::AudioConfig(_, config) => inputs.push(Input::AudioConfig(config)),
+            MediaEvent::VideoConfig(track, config) => inputs.push(Input::VideoConfig(track, config)),
+            MediaEvent::AudioConfig(track, config) => inputs.push(Input::AudioConfig(track, config)),
             MediaEvent::Break(_) => {}
         }
     }

@@ -38,7 +38,7 @@ impl Live {
         let Some(packager) = &mut self.packager else { return };
         match heard {
             Heard::Output(Output::Ready { video, audio }) => {
-                packager.encoder_ready(&video, audio.as_ref());
+                packager.encoder_ready(&video, &audio);
                 self.info_due = true;
             }
             Heard::Output(Output::Video { rung, packet }) => {

@@ -378,6 +378,7 @@ fn hints(metadata: &ingest::Metadata) -> Hints {
         video_bps: metadata.video_bps,
         audio_bps: metadata.audio_bps,
         encoder: metadata.encoder.clone(),
+        ..Hints::default()
     }
 }
 

@@ -23,6 +23,14 @@ const SHORTEST_GAP: MediaSpan = MediaSpan::from_millis(300);
 
 impl Live {
     pub(super) fn on_media(&mut self, event: MediaEvent) {
+        let track = match &event {
+            MediaEvent::VideoConfig(track, _) | MediaEvent::AudioConfig(track, _) => *track,
+            MediaEvent::Packet(packet) => packet.track,
+            MediaEvent::Break(_) => TrackId::default(),
+        };
+        if track != TrackId::default() {
+            return; // only the default tracks are packaged
+        }
         match &mut self.stage {
             Stage::Probing(intake) => match intake.take(event) {
                 None => {}
