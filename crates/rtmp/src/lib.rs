@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
-//! RTMP as a publisher speaks it (Adobe RTMP 1.0, RTMPE, AMF0, FLV tag bodies), without any I/O: bytes and the time go in,
-//! events, bytes to send and the next deadline come out. Sockets, authorisation and threads belong to the caller.
+//! RTMP as a publisher speaks it (Adobe RTMP 1.0, RTMPE, AMF0 and AMF3, FLV tag bodies), without any I/O: bytes and
+//! the time go in, events, bytes to send and the next deadline come out. Sockets, authorisation and threads belong to
+//! the caller.
 //!
 //! ```text
 //!  bytes ─▶ handshake ─▶ chunk::Reader ─▶ Message ─┬▶ control, commands (amf0) ─▶ replies ─▶ chunk::Writer ─▶ bytes
@@ -13,6 +14,7 @@
 //! are slices of it.
 
 pub mod amf0;
+pub mod amf3;
 pub mod auth;
 pub mod chunk;
 pub mod client;

@@ -49,15 +49,15 @@ pub const TUNNEL_HELD_TIME: Duration = Duration::from_secs(5);
 /// RTMPT: a session without a request for this long is over.
 pub const TUNNEL_SILENCE: Duration = Duration::from_secs(60);
 
-/// AMF0: containers inside containers.
+/// AMF: containers inside containers.
 pub const AMF_DEPTH_MAX: usize = 16;
-/// AMF0: properties of one object.
+/// AMF: properties of one object.
 pub const AMF_PROPERTIES_MAX: usize = 1024;
-/// AMF0: values in one message.
+/// AMF: values in one message.
 pub const AMF_VALUES_MAX: usize = 4096;
-/// AMF0: bytes of a property name.
+/// AMF: bytes of a property name.
 pub const AMF_KEY_MAX: usize = 1024;
-/// AMF0: bytes of a string.
+/// AMF: bytes of a string.
 pub const AMF_STRING_MAX: usize = 64 * 1024;
 
 /// Bounds in bytes and counts. Passing one closes the connection, unless its field says otherwise.

@@ -60,8 +60,8 @@ pub struct Message {
 }
 
 impl Message {
-    /// The AMF0 values of a command or data message. The AMF3 forms hold AMF0 as well, behind a format byte of 0 that
-    /// some senders leave out; a name opens with the string marker 2.
+    /// The AMF0 values of a command or data message. The AMF3 forms hold AMF0 as well, with AMF3 behind its marker
+    /// 0x11, all behind a format byte of 0 that some senders leave out; a name opens with the string marker 2.
     pub fn amf_body(&self) -> Bytes {
         let framed =
             matches!(self.kind, kind::COMMAND_AMF3 | kind::DATA_AMF3) && self.payload.first() == Some(&0);

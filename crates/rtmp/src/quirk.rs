@@ -20,8 +20,6 @@ pub enum Quirk {
     LongData,
     /// An AMF body ended early or was malformed.
     BadAmf,
-    /// Values in AMF3, which are not read.
-    Amf3,
     /// `publish` came before `createStream`.
     PublishWithoutCreateStream,
     /// `connect` came twice.
@@ -71,7 +69,6 @@ impl Quirk {
             Self::UnknownMessageKind => "sent a message of unknown type",
             Self::LongData => "sent a data message beyond the limit; skipped",
             Self::BadAmf => "sent malformed AMF",
-            Self::Amf3 => "sent AMF3 values, which are not read",
             Self::PublishWithoutCreateStream => "published without createStream",
             Self::ConnectTwice => "sent connect twice",
             Self::PublishTwice => "sent publish twice",

@@ -2,50 +2,21 @@
 
 use bytes::Bytes;
 
-use super::{Properties, Value, marker};
-use crate::limits::{AMF_DEPTH_MAX, AMF_KEY_MAX, AMF_PROPERTIES_MAX, AMF_STRING_MAX, AMF_VALUES_MAX};
-
-/// Why a value was not read. `at` is the byte offset in the message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AmfError {
-    /// The message ends inside a value.
-    #[error("AMF0 value cut short at byte {at}")]
-    Truncated {
-        /// Where.
-        at: usize,
-    },
-    /// A marker that is reserved, or does not belong there.
-    #[error("AMF0 marker {marker:#04x} at byte {at} is not one to read")]
-    Marker {
-        /// What stood there.
-        marker: u8,
-        /// Where.
-        at: usize,
-    },
-    /// An AMF3 value.
-    #[error("AMF3 value at byte {at}; AMF3 is not supported")]
-    Amf3 {
-        /// Where.
-        at: usize,
-    },
-    /// A bound was passed.
-    #[error("AMF0 at byte {at}: more than {limit} {what}")]
-    TooMuch {
-        /// What was counted.
-        what: &'static str,
-        /// Its limit.
-        limit: usize,
-        /// Where.
-        at: usize,
-    },
-}
+use super::{
+    Properties, Value,
+    cursor::{AmfError, Cursor, Met},
+    marker,
+};
+use crate::{
+    amf3,
+    limits::{AMF_KEY_MAX, AMF_PROPERTIES_MAX, AMF_STRING_MAX},
+};
 
 /// Reads values one after the other.
 #[derive(Debug)]
 pub struct Decoder<'a> {
-    body: &'a Bytes,
-    at: usize,
-    values: usize,
+    cursor: Cursor<'a>,
+    met: Vec<Met>,
 }
 
 /// All values of a body, up to its end or the first fault.
@@ -64,12 +35,12 @@ pub fn decode_all(body: &Bytes) -> (Vec<Value>, Option<AmfError>) {
 impl<'a> Decoder<'a> {
     /// A decoder at the start of `body`.
     pub fn new(body: &'a Bytes) -> Self {
-        Self { body, at: 0, values: 0 }
+        Self { cursor: Cursor::new(body), met: Vec::new() }
     }
 
     /// Whether everything was read.
     pub fn is_empty(&self) -> bool {
-        self.at >= self.body.len()
+        self.cursor.left() == 0
     }
 
     /// The next value.
@@ -81,52 +52,76 @@ impl<'a> Decoder<'a> {
     }
 
     fn nested(&mut self, depth: usize) -> Result<Value, AmfError> {
-        let at = self.at;
-        self.values += 1;
-        self.bound(self.values, AMF_VALUES_MAX, "values")?;
-        self.bound(depth, AMF_DEPTH_MAX, "levels of nesting")?;
-        Ok(match self.byte()? {
-            marker::NUMBER => Value::Number(f64::from_be_bytes(self.array()?)),
-            marker::BOOLEAN => Value::Boolean(self.byte()? != 0),
+        let at = self.cursor.at;
+        self.cursor.count_value(depth)?;
+        let cursor = &mut self.cursor;
+        Ok(match cursor.byte()? {
+            marker::NUMBER => Value::Number(f64::from_be_bytes(cursor.array()?)),
+            marker::BOOLEAN => Value::Boolean(cursor.byte()? != 0),
             marker::STRING => Value::String(self.short_string(AMF_STRING_MAX)?),
-            marker::OBJECT => Value::Object(self.properties(depth, None)?),
             marker::NULL | marker::UNSUPPORTED => Value::Null,
             marker::UNDEFINED => Value::Undefined,
+            marker @ (marker::OBJECT | marker::ECMA_ARRAY | marker::STRICT_ARRAY | marker::TYPED_OBJECT) => {
+                let index = self.met.len();
+                self.met.push(Met { at, open: true });
+                let value = self.container(marker, depth)?;
+                self.met[index].open = false;
+                value
+            }
             marker::REFERENCE => {
-                self.take(2)?;
+                let index = usize::from(u16::from_be_bytes(cursor.array()?));
+                self.again(index, depth)?
+            }
+            marker::DATE => {
+                cursor.take(8 + 2)?;
                 Value::Null
             }
-            marker::ECMA_ARRAY => {
-                let count = u32::from_be_bytes(self.array()?);
-                Value::Object(self.properties(depth, Some(count))?)
+            marker::LONG_STRING | marker::XML => {
+                let len = u32::from_be_bytes(cursor.array()?) as usize;
+                cursor.bound(len, AMF_STRING_MAX, "bytes in a string")?;
+                Value::String(cursor.take(len)?)
             }
+            marker::AMF3 => amf3::decode(cursor, depth)?,
+            marker => return Err(AmfError::Marker { marker, at }),
+        })
+    }
+
+    /// What stands behind the marker of a container.
+    fn container(&mut self, marker: u8, depth: usize) -> Result<Value, AmfError> {
+        let cursor = &mut self.cursor;
+        Ok(match marker {
             marker::STRICT_ARRAY => {
-                let count = u32::from_be_bytes(self.array()?) as usize;
-                if count > self.body.len() - self.at {
-                    return Err(AmfError::Truncated { at: self.body.len() }); // each value takes a byte at least
-                }
+                let count = u32::from_be_bytes(cursor.array()?) as usize;
+                cursor.holds(count, 1)?;
                 let mut items = Vec::new();
                 for _ in 0..count {
                     items.push(self.nested(depth + 1)?);
                 }
                 Value::StrictArray(items)
             }
-            marker::DATE => {
-                self.take(8 + 2)?;
-                Value::Null
-            }
-            marker::LONG_STRING | marker::XML => {
-                let len = u32::from_be_bytes(self.array()?) as usize;
-                self.bound(len, AMF_STRING_MAX, "bytes in a string")?;
-                Value::String(self.take(len)?)
+            marker::ECMA_ARRAY => {
+                let count = u32::from_be_bytes(cursor.array()?);
+                Value::Object(self.properties(depth, Some(count))?)
             }
             marker::TYPED_OBJECT => {
                 self.short_string(AMF_KEY_MAX)?;
                 Value::Object(self.properties(depth, None)?)
             }
-            marker::AMF3 => return Err(AmfError::Amf3 { at }),
-            marker => return Err(AmfError::Marker { marker, at }),
+            _ => Value::Object(self.properties(depth, None)?),
         })
+    }
+
+    /// Reads the container that a reference names once more. One that was not met, or that is still being read, is null.
+    fn again(&mut self, index: usize, depth: usize) -> Result<Value, AmfError> {
+        let Some(met) = self.met.get_mut(index).filter(|met| !met.open) else { return Ok(Value::Null) };
+        met.open = true;
+        let behind = std::mem::replace(&mut self.cursor.at, met.at);
+        let known = self.met.len();
+        let value = self.nested(depth)?;
+        self.met.truncate(known); // what was met inside keeps the numbers it had the first time
+        self.met[index].open = false;
+        self.cursor.at = behind;
+        Ok(value)
     }
 
     /// Properties up to the end marker or the end of the body. `hint` is an ECMA array's count: many encoders write 0
@@ -137,14 +132,14 @@ impl<'a> Decoder<'a> {
             if self.is_empty() {
                 return Ok(properties); // some encoders leave the end marker out
             }
-            if self.body[self.at..].starts_with(&[0, 0, marker::OBJECT_END]) {
-                self.at += 3;
+            if self.cursor.body[self.cursor.at..].starts_with(&[0, 0, marker::OBJECT_END]) {
+                self.cursor.at += 3;
                 return Ok(properties);
             }
             if hint.is_some_and(|count| count as usize == properties.len()) && !self.at_property() {
                 return Ok(properties);
             }
-            self.bound(properties.len() + 1, AMF_PROPERTIES_MAX, "properties")?;
+            self.cursor.bound(properties.len() + 1, AMF_PROPERTIES_MAX, "properties")?;
             let key = self.short_string(AMF_KEY_MAX)?;
             properties.push((key, self.nested(depth + 1)?));
         }
@@ -152,7 +147,7 @@ impl<'a> Decoder<'a> {
 
     /// Whether a printable name and a value's marker follow.
     fn at_property(&self) -> bool {
-        let rest = &self.body[self.at..];
+        let rest = &self.cursor.body[self.cursor.at..];
         let Some(len) = rest.first_chunk().map(|len| usize::from(u16::from_be_bytes(*len))) else {
             return false;
         };
@@ -160,39 +155,10 @@ impl<'a> Decoder<'a> {
         printable && len <= AMF_KEY_MAX && rest.get(2 + len).is_some_and(|marker| *marker <= marker::AMF3)
     }
 
-    fn bound(&self, count: usize, limit: usize, what: &'static str) -> Result<(), AmfError> {
-        if count > limit { Err(AmfError::TooMuch { what, limit, at: self.at }) } else { Ok(()) }
-    }
-
     fn short_string(&mut self, limit: usize) -> Result<Bytes, AmfError> {
-        let len = usize::from(u16::from_be_bytes(self.array()?));
-        self.bound(len, limit, "bytes in a string")?;
-        self.take(len)
-    }
-
-    fn byte(&mut self) -> Result<u8, AmfError> {
-        Ok(self.array::<1>()?[0])
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], AmfError> {
-        let found = self.body[self.at..].first_chunk().copied();
-        self.at += N;
-        found.ok_or_else(|| self.cut())
-    }
-
-    fn take(&mut self, len: usize) -> Result<Bytes, AmfError> {
-        if len > self.body.len() - self.at {
-            return Err(self.cut());
-        }
-        let start = self.at;
-        self.at += len;
-        Ok(self.body.slice(start..self.at))
-    }
-
-    /// Nothing is read after a cut: the cursor rests at the end.
-    fn cut(&mut self) -> AmfError {
-        self.at = self.body.len();
-        AmfError::Truncated { at: self.at }
+        let len = usize::from(u16::from_be_bytes(self.cursor.array()?));
+        self.cursor.bound(len, limit, "bytes in a string")?;
+        self.cursor.take(len)
     }
 }
 
@@ -272,6 +238,20 @@ mod tests {
                 b"\x0a\0\0\0\x02\x02\0\x04hvc1\x05".to_vec(),
                 vec![Value::StrictArray(vec![text("hvc1"), Value::Null])],
             ),
+            (
+                "reference to an object met before",
+                b"\x03\0\x01a\x05\0\0\x09\x0a\0\0\0\x02\x07\0\0\x07\0\x01".to_vec(),
+                vec![
+                    object(&[("a", Value::Null)]),
+                    Value::StrictArray(vec![object(&[("a", Value::Null)]), Value::Null]),
+                ],
+            ),
+            (
+                "reference from inside",
+                b"\x03\0\x01a\x07\0\0\0\0\x09".to_vec(),
+                vec![object(&[("a", Value::Null)])],
+            ),
+            ("AMF3 and back", vec![5, 0x11, 4, 7, 5], vec![Value::Null, Value::Number(7.0), Value::Null]),
             ("Latin-1", b"\x02\0\x01\xe9".to_vec(), vec![Value::String(Bytes::from_static(b"\xe9"))]),
         ];
         for (name, bytes, want) in rows {
@@ -291,9 +271,15 @@ mod tests {
             ("movie clip", vec![5, 4], 1, "marker 0x04 at byte 1"),
             ("stray object end", vec![9], 0, "marker 0x09"),
             ("record set", vec![0x0E], 0, "marker 0x0e"),
-            ("AMF3", vec![5, 0x11, 4, 1], 1, "AMF3 value at byte 1"),
+            ("AMF3 marker", vec![5, 0x11, 0x12], 1, "marker 0x12 at byte 2"),
             ("a thousand levels", deep(1000), 0, "more than 16 levels"),
             ("1025 properties", wide, 0, "more than 1024 properties"),
+            (
+                "references that multiply",
+                [&b"\x0a\0\0\0\x40"[..], &[5; 64], b"\x0a\0\0\0\x40", &b"\x07\0\0".repeat(64)].concat(),
+                1,
+                "more than 4096 values",
+            ),
             ("5000 values", vec![5; 5000], 4096, "more than 4096 values"),
             ("a long string", b"\x0c\0\x01\0\x01".to_vec(), 0, "more than 65536 bytes"),
             ("a long key", [&b"\x03\x04\x01"[..], &[b'a'; 1025]].concat(), 0, "more than 1024 bytes"),

@@ -5,8 +5,9 @@
 //!  payload ─▶ Decoder ─▶ Value …        Value … ─▶ encode ─▶ payload
 //! ```
 //! Kinds that no publisher needs are read so that the values behind them are reached, and then count as null: dates,
-//! references (which are not followed), unsupported. AMF3 values (marker 0x11) end the decoding.
+//! unsupported. A value behind marker 0x11 is [`crate::amf3`]'s.
 
+pub(crate) mod cursor;
 mod decode;
 mod encode;
 
@@ -14,7 +15,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-pub use decode::{AmfError, Decoder, decode_all};
+pub use cursor::AmfError;
+pub use decode::{Decoder, decode_all};
 pub use encode::{Encoder, object};
 
 /// Type markers (AMF0 §2.1).
@@ -40,18 +42,19 @@ pub(crate) mod marker {
 /// Properties in the order they came; names may repeat, the first counts.
 pub type Properties = Vec<(Bytes, Value)>;
 
-/// One AMF0 value. Strings are slices of the message they came in, and need not be UTF-8.
+/// One value, of AMF0 or AMF3. Strings are slices of the message they came in, and need not be UTF-8.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Value {
     /// A number; may be NaN or infinite.
     Number(f64),
     /// True or false.
     Boolean(bool),
-    /// A string, long string or XML document.
+    /// A string, long string or XML document; AMF3's byte arrays.
     String(Bytes),
-    /// An object, typed object or ECMA array: encoders use them interchangeably.
+    /// An object, typed object or ECMA array: encoders use them interchangeably. AMF3's arrays with names, and its
+    /// dictionaries.
     Object(Properties),
-    /// Values without names.
+    /// Values without names; AMF3's vectors.
     StrictArray(Vec<Value>),
     /// Null, and what counts as null here.
     Null,

@@ -115,7 +115,9 @@ impl Session {
             }
         };
         self.link.open(self.settings.chunk_size);
-        // objectEncoding 0, whatever was asked for: AMF3 is not read, and encoders take that.
+        // What was asked for, as far as it exists. Our own words stay in AMF0, which clients of either take.
+        let encoding =
+            if object_of.get("objectEncoding").and_then(Value::number) == Some(3.0) { 3.0 } else { 0.0 };
         self.link.result(
             command.transaction,
             object([
@@ -127,7 +129,7 @@ impl Session {
                 ("level", "status".into()),
                 ("code", "NetConnection.Connect.Success".into()),
                 ("description", "Connection succeeded.".into()),
-                ("objectEncoding", 0.0.into()),
+                ("objectEncoding", encoding.into()),
             ]),
         );
         let timeouts = &self.settings.timeouts;

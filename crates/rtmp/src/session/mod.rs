@@ -540,6 +540,8 @@ impl Session {
 }
 
 #[cfg(test)]
+mod amf3_tests;
+#[cfg(test)]
 mod encrypted_tests;
 #[cfg(test)]
 mod joined_tests;

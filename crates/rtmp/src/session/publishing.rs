@@ -101,7 +101,7 @@ impl Session {
         for part in split_aggregate(message, AGGREGATE_PARTS_MAX) {
             match part.kind {
                 kind::AUDIO | kind::VIDEO => self.on_media(&part),
-                kind::DATA => self.on_data(&part),
+                kind::DATA | kind::DATA_AMF3 => self.on_data(&part),
                 _ => {}
             }
         }
