@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::bits::Bits;
+
 /// §1.6.3.4, samplingFrequencyIndex.
 const RATES: [u32; 13] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
@@ -45,21 +47,15 @@ pub enum ConfigError {
     },
 }
 
-/// A most-significant-bit-first cursor that reports truncation.
-struct Bits<'a> {
-    data: &'a [u8],
-    at: usize,
+/// The fields of a configuration, with what to say when one is missing.
+struct Fields<'a> {
+    bits: Bits<'a>,
+    len: usize,
 }
 
-impl Bits<'_> {
-    fn take(&mut self, count: usize) -> Result<u32, ConfigError> {
-        let mut value = 0;
-        for _ in 0..count {
-            let byte = *self.data.get(self.at / 8).ok_or(ConfigError::Truncated { len: self.data.len() })?;
-            value = value << 1 | u32::from(byte >> (7 - self.at % 8) & 1);
-            self.at += 1;
-        }
-        Ok(value)
+impl Fields<'_> {
+    fn take(&mut self, count: u32) -> Result<u32, ConfigError> {
+        self.bits.take(count).ok_or(ConfigError::Truncated { len: self.len })
     }
 
     fn object_type(&mut self) -> Result<u8, ConfigError> {
@@ -86,7 +82,8 @@ impl Config {
     /// # Errors
     /// When it is cut short, or a field holds a reserved value.
     pub fn parse(asc: &[u8]) -> Result<Self, ConfigError> {
-        let mut bits = Bits { data: asc.get(..asc.len().min(MAX_CONFIG)).unwrap_or(asc), at: 0 };
+        let asc = &asc[..asc.len().min(MAX_CONFIG)];
+        let mut bits = Fields { bits: Bits::new(asc), len: asc.len() };
         let mut object_type = bits.object_type()?;
         let mut sample_rate = bits.rate()?;
         let channel_configuration = bits.take(4)?;

@@ -143,6 +143,25 @@ impl VideoCodec {
     }
 }
 
+/// What the pictures of a track are coded in, before anything more is known of them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum VideoCoding {
+    /// H.264 / AVC.
+    H264,
+    /// Anything else.
+    Other(VideoCodec),
+}
+
+impl VideoCoding {
+    /// As people call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::H264 => "H.264",
+            Self::Other(codec) => codec.as_str(),
+        }
+    }
+}
+
 /// Colours by the numbers of ITU-T H.273 (and Enhanced RTMP's colorInfo, and H.264's VUI).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct ColorInfo {
@@ -261,6 +280,25 @@ impl AudioCodec {
             Self::ALaw => "G.711 A-law",
             Self::MuLaw => "G.711 µ-law",
             Self::AdpcmSwf => "ADPCM",
+        }
+    }
+}
+
+/// What the sound of a track is coded in, before anything more is known of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AudioCoding {
+    /// AAC in any of its object types.
+    Aac,
+    /// Anything else.
+    Other(AudioCodec),
+}
+
+impl AudioCoding {
+    /// As people call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Aac => "AAC",
+            Self::Other(codec) => codec.as_str(),
         }
     }
 }

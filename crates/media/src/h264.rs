@@ -6,18 +6,19 @@
 //!  encoder output (Annex B) ───────────────────────────┴▶ normalise ─▶ AccessUnit { data, idr, parameter sets seen }
 //! ```
 
-use std::sync::LazyLock;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use h264_reader::{nal::sps::SeqParameterSet, rbsp};
 use serde::{Deserialize, Serialize};
 
-use crate::codec::FrameRate;
+pub use crate::nal::{annex_b_units, is_annex_b, units};
+use crate::{
+    bits::Bits,
+    codec::FrameRate,
+    nal::{self, MAX_PARAMETER_SET_LEN},
+};
 
 /// Most parameter sets of one kind that are kept; the format allows 32 SPS and 256 PPS, encoders send 1 or 2.
 const MAX_PARAMETER_SETS: usize = 32;
-/// Longest parameter set taken, in bytes.
-const MAX_PARAMETER_SET_LEN: usize = 4096;
 
 /// nal_unit_type values (ISO/IEC 14496-10 table 7-1) that we act on.
 pub mod nal_type {
@@ -193,6 +194,16 @@ impl Config {
     }
 }
 
+/// seq_parameter_set_id, which stands behind the three bytes of profile, constraints and level.
+pub(crate) fn sps_id(unit: &[u8]) -> Option<u32> {
+    Bits::new(unit.get(4..)?).ue().filter(|id| *id < 32)
+}
+
+/// pic_parameter_set_id.
+pub(crate) fn pps_id(unit: &[u8]) -> Option<u32> {
+    Bits::new(unit.get(1..)?).ue().filter(|id| *id < 256)
+}
+
 /// An AVCDecoderConfigurationRecord as a peer sent it: how its NAL lengths are written, and the sets it holds (which
 /// may be none: some encoders send them in-band only).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -282,126 +293,46 @@ pub struct AccessUnit {
 /// Brings one access unit to four-byte lengths: splits what came (lengths of `length_size` bytes, Annex B, or start
 /// codes inside a length), takes parameter sets out, drops delimiters, filler and empty units.
 pub fn normalise(body: &Bytes, length_size: u8) -> AccessUnit {
-    let mut unit = AccessUnit::default();
-    if is_annex_b(body) {
-        return from_units(annex_b_units(body).map(|nal| body.slice_ref(nal)));
-    }
-    let width = usize::from(length_size.clamp(1, 4));
-    let mut nals: Vec<Bytes> = Vec::with_capacity(4);
-    let mut plain = width == 4; // the bytes can be kept as they are
-    let mut at = 0;
-    while at + width <= body.len() {
-        let len = body[at..at + width].iter().fold(0usize, |len, byte| len << 8 | usize::from(*byte));
-        at += width;
-        if len == 0 {
-            plain = false;
-            continue;
-        }
-        let Some(nal) = body.get(at..at + len) else {
-            unit.repairs += 1; // keep what stands before the broken length
-            plain = false;
-            break;
+    let split = nal::split(body, length_size, |nal| matches!(nal[0] & 31, nal_type::SLICE..=nal_type::AUD));
+    let kept = |nal: &Bytes| !matches!(nal[0] & 31, nal_type::SPS..=nal_type::AUD | nal_type::FILLER);
+    if split.whole && split.units.iter().all(kept) {
+        return AccessUnit {
+            data: body.clone(),
+            idr: split.units.iter().any(|nal| nal[0] & 31 == nal_type::IDR),
+            picture: split.units.iter().any(|nal| is_slice(nal[0] & 31)),
+            ..AccessUnit::default()
         };
-        at += len;
-        if nal.len() > 4
-            && matches!(nal[0] & 31, nal_type::SLICE..=nal_type::AUD)
-            && find_start_code(nal).is_some()
-        {
-            unit.repairs += 1; // several units under one length (seen from RootEncoder)
-            plain = false;
-            let inner = annex_b_or_head(nal).filter(|inner| !inner.is_empty());
-            nals.extend(inner.map(|inner| body.slice_ref(inner)));
-        } else {
-            nals.push(body.slice_ref(nal));
-        }
     }
-    let repairs = unit.repairs;
-    let only_kept =
-        nals.iter().all(|nal| !matches!(nal[0] & 31, nal_type::SPS..=nal_type::AUD | nal_type::FILLER));
-    if plain && only_kept && at == body.len() {
-        unit.data = body.clone();
-        unit.idr = nals.iter().any(|nal| nal[0] & 31 == nal_type::IDR);
-        unit.picture = nals.iter().any(|nal| (nal_type::SLICE..=nal_type::IDR).contains(&(nal[0] & 31)));
-        return unit;
-    }
-    AccessUnit { repairs, ..from_units(nals.into_iter()) }
+    AccessUnit { repairs: split.repairs, ..from_units(split.units.into_iter()) }
 }
 
 /// The same for Annex B bytes, as encoders of FFmpeg give them.
 pub fn normalise_annex_b(body: &Bytes) -> AccessUnit {
-    from_units(annex_b_units(body).map(|nal| body.slice_ref(nal)))
+    from_units(annex_b_units(body).filter(|nal| !nal.is_empty()).map(|nal| body.slice_ref(nal)))
 }
 
+fn is_slice(kind: u8) -> bool {
+    (nal_type::SLICE..=nal_type::IDR).contains(&kind)
+}
+
+/// `units` are not empty.
 fn from_units(units: impl Iterator<Item = Bytes>) -> AccessUnit {
     let mut out = AccessUnit::default();
     let mut data = BytesMut::new();
-    for nal in units.filter(|nal| !nal.is_empty()) {
+    for nal in units {
         match nal[0] & 31 {
             nal_type::SPS if out.sps_units.len() < MAX_PARAMETER_SETS => out.sps_units.push(nal),
             nal_type::PPS if out.pps_units.len() < MAX_PARAMETER_SETS => out.pps_units.push(nal),
             nal_type::SPS | nal_type::PPS | nal_type::AUD | nal_type::FILLER => {}
             kind => {
                 out.idr |= kind == nal_type::IDR;
-                out.picture |= (nal_type::SLICE..=nal_type::IDR).contains(&kind);
-                data.put_u32(nal.len() as u32);
-                data.put_slice(&nal);
+                out.picture |= is_slice(kind);
+                nal::put(&mut data, &nal);
             }
         }
     }
     out.data = data.freeze();
     out
-}
-
-/// The NAL units of a packet's data (four-byte lengths). Stops quietly at a length that runs past the end.
-pub fn units(data: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = data;
-    std::iter::from_fn(move || {
-        let (head, tail) = rest.split_first_chunk::<4>()?;
-        let unit = tail.get(..u32::from_be_bytes(*head) as usize)?;
-        rest = &tail[unit.len()..];
-        Some(unit)
-    })
-}
-
-/// Whether the bytes open with an Annex B start code rather than a length. A four-byte length of 1 says the same.
-pub fn is_annex_b(data: &[u8]) -> bool {
-    data.starts_with(&[0, 0, 0, 1])
-        || (data.starts_with(&[0, 0, 1]) && data.len() > 4 && data[3] & 0x80 == 0 && !length_fits(data))
-}
-
-/// `00 00 01 xx` is also a four-byte length of 256 to 511: believe that when units of such lengths tile the bytes.
-fn length_fits(data: &[u8]) -> bool {
-    units(data).map(|unit| unit.len() + 4).sum::<usize>() == data.len()
-}
-
-/// First start code: where it begins, and where the unit after it begins.
-fn find_start_code(data: &[u8]) -> Option<(usize, usize)> {
-    static FINDER: LazyLock<memchr::memmem::Finder<'static>> =
-        LazyLock::new(|| memchr::memmem::Finder::new(&[0, 0, 1]));
-    let at = FINDER.find(data)?;
-    Some((if at > 0 && data[at - 1] == 0 { at - 1 } else { at }, at + 3))
-}
-
-/// Units between start codes; bytes before the first start code are skipped.
-pub fn annex_b_units(data: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = find_start_code(data).map(|(_, unit)| &data[unit..]);
-    std::iter::from_fn(move || {
-        let here = rest?;
-        let (end, next) = match find_start_code(here) {
-            Some((end, next)) => (end, Some(&here[next..])),
-            None => (here.len(), None),
-        };
-        rest = next;
-        let unit = &here[..end];
-        let kept = unit.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1); // trailing_zero_8bits
-        Some(&unit[..kept])
-    })
-}
-
-/// Like [`annex_b_units`], but the bytes before the first start code are a unit too.
-fn annex_b_or_head(data: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let head = find_start_code(data).map_or(data.len(), |(end, _)| end);
-    std::iter::once(&data[..head]).chain(annex_b_units(data))
 }
 
 #[cfg(test)]

@@ -20,12 +20,29 @@ pub enum TrackKind {
     Audio,
 }
 
-/// One coded access unit (video) or frame (audio), normalised.
+/// One coded access unit (video) or packet (audio), normalised. What [`Packet::data`] holds, and what extradata goes
+/// with it ([`VideoConfig`], [`AudioConfig`]), in the form that FFmpeg's decoders take:
 ///
-/// * H.264: NAL units each behind a 4-byte big-endian length, in decode order, without access unit delimiters,
-///   parameter sets, filler and empty units; SEI is kept. Parameter sets travel in [`VideoConfig`].
-/// * AAC: one raw frame, no ADTS header.
-/// * Other codings: as FFmpeg's decoder takes them with the configuration's extradata; see [`crate::VideoCodec`].
+/// | coding | data | extradata |
+/// |---|---|---|
+/// | H.264 | NAL units each behind a 4-byte big-endian length, in decode order, without access unit delimiters, parameter sets, filler and empty units; SEI is kept | [`crate::h264::Config::to_record`]: avcC |
+/// | HEVC | the same, but parameter sets met in-band stay; layers above the base are left out | hvcC with 4-byte lengths and all parameter sets; empty where an SPS could not be read: then the sets are in-band |
+/// | AV1 | one temporal unit: OBUs with size fields, without temporal delimiters and padding | av1C with the sequence header OBU |
+/// | VP9 | a frame or superframe | empty |
+/// | VP8, Sorenson H.263, Screen video 1 and 2 | a frame | empty |
+/// | VP6, VP6 with alpha | a frame (with alpha: 3 bytes of offset first), without FLV's byte of cropping | that byte, alone |
+/// | AAC | one raw frame, no ADTS header | AudioSpecificConfig |
+/// | Opus | one packet | OpusHead, always |
+/// | FLAC | one frame | the 34 bytes of STREAMINFO, always |
+/// | AC-3, E-AC-3 | the syncframes of one message, mostly one | empty |
+/// | MP3 | the frames of one message, mostly one | empty |
+/// | Speex | frames of the wide band (16 kHz mono) up to a terminator or the end | empty |
+/// | Nellymoser | blocks of 64 bytes, mono | empty |
+/// | ADPCM | Flash's blocks behind two bits of code size | empty |
+/// | PCM, G.711 | samples, channels interleaved | empty |
+///
+/// Size, depth and frame rate of a picture, sample rate and channels of a sound are in the configuration, for decoders
+/// that cannot tell themselves.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Packet {
     /// Which track of its kind.
@@ -36,7 +53,7 @@ pub struct Packet {
     pub pts: MediaTime,
     /// When it is decoded; never above `pts`, strictly rising within a track. Equal to `pts` for audio.
     pub dts: MediaTime,
-    /// An IDR picture (video); always true for audio.
+    /// Decoding may start here: an IDR picture (H.264), an IRAP picture (HEVC), a key frame; always true for audio.
     pub keyframe: bool,
     /// The coded bytes, in the form above.
     pub data: Bytes,
