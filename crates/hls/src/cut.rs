@@ -236,12 +236,14 @@ impl CutPlan {
         self.grid = None;
     }
 
-    /// In [`Mode::Keyframes`]: the open segment is past its longest duration at this packet, and no keyframe came to
-    /// end it. After a hole, time counts from its end, since the hole will end the segment.
+    /// In [`Mode::Keyframes`]: the open segment would be past its longest duration at the end of this picture, and no
+    /// keyframe came to end it. After a hole, time counts from its end, since the hole will end the segment.
     pub fn overdue(&self, packet: &Packet) -> bool {
+        let end = packet.pts + self.rhythm.usual().unwrap_or(MediaSpan::ZERO);
         self.mode == Mode::Keyframes
             && packet.kind == TrackKind::Video
-            && self.resumed.or(self.open).is_some_and(|since| packet.pts - since > self.longest)
+            && !packet.keyframe
+            && self.resumed.or(self.open).is_some_and(|since| end - since > self.longest)
     }
 
     /// The number that the next segment to open will have.
@@ -445,6 +447,9 @@ mod tests {
         assert!(!plan.overdue(&picture(at(2499), false)));
         assert!(plan.overdue(&picture(at(2500), false)));
         plan.see(&picture(at(40), false), CLOCK);
+        assert!(!plan.overdue(&picture(at(2459), false)));
+        assert!(plan.overdue(&picture(at(2460), false)), "it would end too late");
+        assert!(!plan.overdue(&picture(at(2499), true)), "it ends the segment");
         plan.see(&picture(at(5000), false), CLOCK);
         assert!(!plan.overdue(&picture(at(5040), false)), "the hole will end the segment");
         assert!(plan.overdue(&picture(at(7600), false)));

@@ -94,7 +94,7 @@ fn again(rung: &Rung, video: &VideoSource, longest: MediaSpan, wishes: &Wishes, 
         Treatment::Copy => {
             let mut made =
                 settings(size, frame_rate, size::bitrate(size.0, size.1, frame_rate), wishes, halve_rate);
-            keep_codecs(&mut made, rung.codecs.as_deref());
+            keep_codecs(&mut made, size, frame_rate, rung.codecs.as_deref());
             made
         }
     };
@@ -138,7 +138,12 @@ fn difference(rung: &Rung, video: &VideoSource, longest: MediaSpan) -> Option<St
 }
 
 /// Takes profile and level from a CODECS name such as `avc1.64001f`, so that the rung keeps it.
-fn keep_codecs(settings: &mut super::EncodeSettings, codecs: Option<&str>) {
+fn keep_codecs(
+    settings: &mut super::EncodeSettings,
+    (width, height): (u32, u32),
+    frame_rate: Option<FrameRate>,
+    codecs: Option<&str>,
+) {
     let hex = codecs.and_then(|codecs| codecs.strip_prefix("avc1.")).unwrap_or_default();
     let byte = |at: usize| hex.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
     if let (Some(profile), Some(level)) = (byte(0), byte(4)) {
@@ -147,6 +152,17 @@ fn keep_codecs(settings: &mut super::EncodeSettings, codecs: Option<&str>) {
             77 => Profile::Main,
             _ => Profile::High,
         };
+        // A level is exceeded for the bit rate alone: then there are fewer bits.
+        if settings.level_idc > level
+            && let Some(most) = size::most_bps(level).filter(|most| *most < settings.maxrate_bps)
+        {
+            let fewer =
+                |bits: u32| (u64::from(bits) * u64::from(most) / u64::from(settings.maxrate_bps)) as u32;
+            (settings.bitrate_bps, settings.bufsize_bits) =
+                (fewer(settings.bitrate_bps), fewer(settings.bufsize_bits));
+            settings.maxrate_bps = most;
+            settings.level_idc = size::level(width, height, frame_rate, most);
+        }
         settings.level_idc = settings.level_idc.max(level);
     }
 }

@@ -82,7 +82,11 @@ pub(super) fn profile(width: u32, height: u32) -> Profile {
 }
 
 /// Limits of a level (ISO/IEC 14496-10 table A-1): macroblocks a second, macroblocks a frame, kbit/s at Main.
-const LEVELS: [(u8, u32, u32, u32); 12] = [
+const LEVELS: [(u8, u32, u32, u32); 16] = [
+    (11, 3_000, 396, 192),
+    (12, 6_000, 396, 384),
+    (13, 11_880, 396, 768),
+    (20, 11_880, 396, 2_000),
     (21, 19_800, 792, 4_000),
     (22, 20_250, 1_620, 4_000),
     (30, 40_500, 1_620, 10_000),
@@ -111,6 +115,11 @@ pub(crate) fn level(width: u32, height: u32, rate: Option<FrameRate>, maxrate_bp
                 && maxrate_bps / 1000 <= *kbps
         })
         .map_or(62, |(level, ..)| *level)
+}
+
+/// Most bits a second that a level allows.
+pub(super) fn most_bps(level_idc: u8) -> Option<u32> {
+    LEVELS.iter().find(|(level, ..)| *level == level_idc).map(|(.., kbps)| kbps * 1000)
 }
 
 #[cfg(test)]
