@@ -33,6 +33,10 @@ deps: ## Install what building needs
 deps-test: ## Install what testing needs
 	scripts/install-deps test
 
+conformance: deps-test ## Every client over every transport, as a table (target/conformance.md)
+	cargo build --release --locked -p gateway
+	SLUICE_BIN=$(CURDIR)/$(BIN) cargo run --locked -p e2e --bin e2e-conformance -- $(CONFORMANCE)
+
 bench: ## Ladder and ingest beside their peers
 	crates/transcode/benches/ladder.sh
 	benches/ingest.sh
@@ -41,4 +45,4 @@ clean: ## Remove what was built
 	cargo clean
 	rm -rf web/dist web/node_modules
 
-.PHONY: help run demo test check web deps deps-test bench clean
+.PHONY: help run demo test check web deps deps-test conformance bench clean

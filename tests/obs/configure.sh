@@ -5,11 +5,13 @@ set -eu
 dir=$1 server=$2 key=$3 keyint=$4 bitrate=$5
 base=$dir/home/.config/obs-studio
 profile=$base/basic/profiles/sluice
-mkdir -p "$profile" "$base/basic/scenes"
+mkdir -p "$profile" "$base/basic/scenes" "$dir/recording"
 
 clip=$dir/clip.mkv
+# Each second begins with three white pictures and 100 ms of a tone, so that sound can be compared with picture.
 [ -s "$clip" ] || ffmpeg -v error -y \
-    -f lavfi -i testsrc2=s=1280x720:r=30:d=10 -f lavfi -i sine=frequency=440:beep_factor=4:r=48000:d=10 \
+    -f lavfi -i "testsrc2=s=1280x720:r=30:d=10,drawbox=t=fill:c=white:enable='lt(mod(n,30),3)'" \
+    -f lavfi -i "aevalsrc='0.4*sin(2*PI*1000*t)*lt(mod(t,1),0.1)':s=48000:d=10" -ac 2 \
     -c:v libx264 -preset ultrafast -crf 28 -g 30 -c:a pcm_s16le "$clip"
 
 cat >"$base/global.ini" <<INI
@@ -55,6 +57,9 @@ Encoder=obs_x264
 TrackIndex=1
 ApplyServiceSettings=true
 RecType=Standard
+RecEncoder=none
+RecFormat=mkv
+RecFilePath=$dir/recording
 
 [Video]
 BaseCX=1280

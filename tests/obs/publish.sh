@@ -1,7 +1,7 @@
 #!/bin/sh
 # Publishes from a real OBS Studio under a virtual display, as a streamer would: x264, 1280x720 at 30 fps.
 #
-#   publish.sh SERVER KEY [--keyint SECONDS] [--seconds N] [--bitrate KBPS] [--dir DIR]
+#   publish.sh SERVER KEY [--keyint SECONDS] [--seconds N] [--bitrate KBPS] [--dir DIR] [--record]
 #
 #   SERVER     rtmp://HOST:PORT/live, as typed into Settings > Stream > Custom > Server
 #   KEY        the stream key
@@ -9,17 +9,19 @@
 #   --seconds  how long to stream (60); OBS is then asked to stop, which ends the publication cleanly
 #   --bitrate  video kbit/s (2500, OBS's default)
 #   --dir      where OBS's home and log go (a new temporary directory, removed at the end)
+#   --record   keep what is sent in DIR/recording too, as OBS's own recording of the streamed packets
 #
 # Exit code 0: OBS connected and streamed until told to stop. 3: it never connected or gave up; its log is printed.
 # Needs: obs-studio xvfb ffmpeg (for the clip that OBS plays), and a software OpenGL (libgl1-mesa-dri).
 set -eu
 
-[ $# -ge 2 ] || { sed -n '2,14p' "$0" >&2; exit 64; }
+[ $# -ge 2 ] || { sed -n '2,15p' "$0" >&2; exit 64; }
 server=$1 key=$2
 shift 2
-keyint=0 seconds=60 bitrate=2500 dir=
+keyint=0 seconds=60 bitrate=2500 dir= record=
 while [ $# -gt 0 ]; do
     case $1 in
+        --record) record=--startrecording; shift; continue ;;
         --keyint) keyint=$2 ;;
         --seconds) seconds=$2 ;;
         --bitrate) bitrate=$2 ;;
@@ -72,7 +74,8 @@ export LIBGL_ALWAYS_SOFTWARE=1 QT_QPA_PLATFORM=xcb PULSE_SERVER=none NO_AT_BRIDG
 mkdir -p "$XDG_RUNTIME_DIR"
 chmod 700 "$XDG_RUNTIME_DIR"
 
-obs --startstreaming --minimize-to-tray --multi --disable-updater --disable-missing-files-check \
+# shellcheck disable=SC2086
+obs --startstreaming $record --minimize-to-tray --multi --disable-updater --disable-missing-files-check \
     --profile sluice --collection sluice --scene sluice --verbose >"$dir/obs.log" 2>&1 &
 obs=$!
 

@@ -15,7 +15,6 @@ pub(crate) mod claim;
 mod fights;
 pub(crate) mod gate;
 pub(crate) mod rules;
-pub(crate) mod webhook;
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
@@ -32,7 +31,6 @@ use self::{
     claim::Claim,
     fights::Fights,
     gate::{Admitted, Gate, count},
-    webhook::Publication,
 };
 use crate::{
     config::OnShutdown,
@@ -115,7 +113,7 @@ impl Desk {
             Ok(admitted) => match self.free(places, claim, &admitted) {
                 Ok(()) => {
                     count(admitted.proof.as_str());
-                    Decision::Accept(self.seat(places, &request, claim, admitted).await)
+                    Decision::Accept(self.seat(places, &request, claim, admitted.stream).await)
                 }
                 Err(refusal) => Decision::Refuse(refusal),
             },
@@ -161,18 +159,12 @@ impl Desk {
         places: &mut HashMap<StreamName, Place>,
         request: &PublishRequest,
         claim: &Claim,
-        admitted: Admitted,
+        name: StreamName,
     ) -> Lane {
-        let Admitted { stream: name, facts, .. } = admitted;
         let (lane, packets) = mpsc::channel(LANE);
         let (farewell, bid) = watch::channel(None);
-        let mut publisher = Publisher {
-            peer: request.peer,
-            encoder: request.encoder.clone(),
-            packets,
-            farewell,
-            publication: Publication::begin(self.gate.hooks.clone(), facts),
-        };
+        let mut publisher =
+            Publisher { peer: request.peer, encoder: request.encoder.clone(), packets, farewell };
         let lane = Lane { packets: lane, farewell: bid };
         if let Some(place) = places.get_mut(&name) {
             match place.handle.publish(publisher).await {

@@ -1,0 +1,157 @@
+//! What a row's viewers got, against what its client sent.
+
+use super::arena::Arena;
+use super::record::Record;
+use super::sample::Sample;
+use crate::avsync;
+use crate::hlscheck::{Outcome, RenditionOutcome};
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// The farthest that sound may move against picture, ms.
+pub(super) const AV_LIMIT_MS: f64 = 40.0;
+
+/// Rules about when a list changes, not about what is in it: rows share a small machine with their encoders.
+const TIMING: [&str; 3] = ["M11", "V20", "M13"];
+
+/// The rendition with the largest picture; the only one of a stream without picture.
+pub(super) fn top(outcome: &Outcome) -> Option<&RenditionOutcome> {
+    outcome.renditions.iter().max_by_key(|r| r.resolution.map(|(w, h)| w * h))
+}
+
+/// Rules, decoder, repairs: what holds for every stream, however it came to be.
+pub(super) fn stream(arena: &Arena, name: &str, outcome: &Outcome, record: &mut Record) -> Result<()> {
+    for rule in outcome.findings.rules() {
+        let first = outcome.findings.violations.iter().find(|v| v.rule == rule);
+        let text = first.map(ToString::to_string).unwrap_or_default();
+        if TIMING.contains(&rule) { record.note(text) } else { record.fail(text) }
+    }
+    let said = decoder(&arena.gateway.live_url(name))?;
+    record.messages = Some(said.len());
+    if let Some(first) = said.first() {
+        record.fail(format!("the decoder said {first}"));
+    }
+    record.segments = top(outcome).map(|r| r.segments);
+    record.repairs = repairs(arena, name);
+    let sizes: Vec<String> = outcome
+        .renditions
+        .iter()
+        .map(|r| r.resolution.map_or_else(|| "sound".to_owned(), |(w, h)| format!("{w}x{h}")))
+        .collect();
+    record.note(sizes.join(" "));
+    Ok(())
+}
+
+/// Pictures and sound of the top rung, behind its last discontinuity where `last` says so.
+pub(super) fn media(outcome: &Outcome, sample: &Sample, last: bool, record: &mut Record) -> Result<()> {
+    let top = top(outcome).context("no rendition")?;
+    let file = if last { top.joined.last() } else { top.joined.first() };
+    let file = file.context("no segment")?;
+    if !last && top.joined.len() > 1 {
+        record.fail(format!("{} pieces with gaps or discontinuities between them", top.joined.len()));
+    }
+    if let Some(sent) = sample.frames {
+        record.sent = Some(sent);
+        let got = if last { decoded(file)? } else { top.frames };
+        counted(got, sent, record);
+    } else {
+        let off = (top.seconds - sample.seconds).abs();
+        record.note(format!("{:.2} s of sound from {:.2} s", top.seconds, sample.seconds));
+        if off > 0.2 {
+            record.fail(format!("{off:.2} s of sound are missing or too many"));
+        }
+    }
+    if let Some(reference) = sample.offset_ms {
+        offset(file, reference, record)?;
+    }
+    Ok(())
+}
+
+/// As many pictures as were sent, ± 1.
+pub(super) fn counted(got: u64, sent: u64, record: &mut Record) {
+    (record.got, record.sent) = (Some(got), Some(sent));
+    if got.abs_diff(sent) > 1 {
+        record.fail(format!("{got} pictures of {sent}"));
+    }
+}
+
+/// Sound against picture, as far from the source's own distance as allowed.
+pub(super) fn offset(file: &Path, reference_ms: f64, record: &mut Record) -> Result<()> {
+    let moved: Vec<f64> = avsync::offsets(file)?.iter().map(|ms| ms - reference_ms).collect();
+    let Some((_, worst)) = avsync::summary(&moved) else {
+        record.fail("no flash with a tone in what came out");
+        return Ok(());
+    };
+    record.av_ms = Some(worst);
+    if worst >= AV_LIMIT_MS {
+        record.fail(format!("sound moved by {worst:.1} ms"));
+    }
+    Ok(())
+}
+
+/// What FFmpeg says, at level error, while it decodes all tracks of a URL or file.
+pub(super) fn decoder(input: &str) -> Result<Vec<String>> {
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-i", input, "-map", "0"])
+        .args(["-vsync", "passthrough", "-enc_time_base", "-1", "-f", "null", "-"])
+        .stdin(Stdio::null())
+        .output()
+        .context("running ffmpeg")?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let mut said: Vec<String> = text.lines().map(str::to_owned).collect();
+    if !output.status.success() && said.is_empty() {
+        said.push(format!("nothing, and ended with {}", output.status));
+    }
+    Ok(said)
+}
+
+/// Pictures that come out of the decoder.
+pub(super) fn decoded(file: &Path) -> Result<u64> {
+    Ok(hashes(file)?.len() as u64)
+}
+
+/// The MD5 of each decoded picture, in the order of presentation.
+pub(super) fn hashes(file: &Path) -> Result<Vec<String>> {
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-i"])
+        .arg(file)
+        .args(["-map", "0:v:0", "-vsync", "passthrough", "-enc_time_base", "-1", "-f", "framemd5", "-"])
+        .stdin(Stdio::null())
+        .output()
+        .context("running ffmpeg")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines = text.lines().filter(|l| !l.starts_with('#'));
+    Ok(lines.filter_map(|l| l.rsplit(',').next()).map(|h| h.trim().to_owned()).collect())
+}
+
+/// The stream's counters that are not zero, as the API tells them.
+fn repairs(arena: &Arena, name: &str) -> String {
+    let Some(story) = arena.gateway.stream(name) else { return String::new() };
+    let mut out = Vec::new();
+    for section in ["counters", "repairs"] {
+        let Some(counters) = story[section].as_object() else { continue };
+        let counted = counters.iter().filter_map(|(name, value)| Some((name, value.as_u64()?)));
+        out.extend(counted.filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")));
+    }
+    out.join(", ")
+}
+
+/// A stream that must not be there.
+pub(super) fn absent(arena: &Arena, name: &str, record: &mut Record) -> Result<()> {
+    let status = arena.gateway.get(&format!("/live/{name}/index.m3u8"))?.status;
+    if status != 404 {
+        record.fail(format!("the stream is there: status {status}"));
+    }
+    Ok(())
+}
+
+/// Whether the API says that this rendition is copied; None where it does not tell.
+pub(super) fn is_copied(story: &Value, size: (u32, u32)) -> Option<bool> {
+    let renditions = story["renditions"].as_array()?;
+    let same = |r: &&Value| {
+        r["width"].as_u64() == Some(size.0.into()) && r["height"].as_u64() == Some(size.1.into())
+    };
+    Some(renditions.iter().find(same)?["made"].as_str()? == "copy")
+}
