@@ -25,7 +25,7 @@ use transcode::{
 use crate::{
     cli::ServeFlags,
     config::{Config, LogFormat},
-    desk::{Desk, gate::Gate},
+    desk::{Desk, gate::Gate, webhook::Hooks},
     store::Store,
     stream,
 };
@@ -111,8 +111,11 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
         stop: CancellationToken::new(),
     };
 
+    let (hooks, hooks_rest) =
+        Hooks::start(config.webhooks.clone(), tokio::runtime::Handle::current())?.unzip();
+
     let (stop_media, stop_http) = (CancellationToken::new(), CancellationToken::new());
-    let media = run_media(rtmp, &config, shared, stop_media.clone())?;
+    let media = run_media(rtmp, &config, shared, hooks, stop_media.clone())?;
     let origin = tokio::spawn(origin::serve(http, router, origin::Limits::default(), stop_http.clone()));
     let upkeep = tokio::spawn(async move {
         let mut every = tokio::time::interval(std::time::Duration::from_secs(5));
@@ -142,7 +145,12 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
         stop_media.cancel();
         let _ = media.await;
         stop_http.cancel();
-        let _ = origin.await;
+        let told = async {
+            if let Some(rest) = hooks_rest {
+                rest.finish(config.grace).await;
+            }
+        };
+        let _ = tokio::join!(origin, told);
     };
     tokio::select! {
         () = orderly => info!("stopped"),
@@ -162,6 +170,7 @@ fn run_media(
     rtmp: Listener,
     config: &Config,
     shared: stream::Shared,
+    hooks: Option<Hooks>,
     stop: CancellationToken,
 ) -> anyhow::Result<oneshot::Receiver<()>> {
     let mut session = rtmp::Settings::default();
@@ -181,6 +190,7 @@ fn run_media(
         allow: config.publish_allow.clone(),
         rules: config.rules.clone(),
         store: shared.store.clone(),
+        hooks,
     };
     let desk = Desk { shared: shared.clone(), gate: Arc::new(gate), takeover: config.takeover };
     let (ended, end) = oneshot::channel();

@@ -2,13 +2,14 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use ingest::{AddressList, BadAddress};
+use axum::http::Uri;
+use ingest::{AddressList, BadAddress, SecretText};
 
 use super::{
     Fault,
     units::{parse_rate, parse_size, parse_span, show_size, show_span},
 };
-use crate::desk::rules::Rule;
+use crate::desk::{rules::Rule, webhook};
 
 /// `SLUICE_…` variables that are not settings.
 pub(super) const OTHER_VARIABLES: &[&str] = &["SLUICE_CONFIG", "SLUICE_BIN", "SLUICE_READY_FILE"];
@@ -46,6 +47,7 @@ pub(crate) struct Config {
     pub publish_deny: AddressList,
     /// `[[publish.rule]]`, from the file alone.
     pub rules: Vec<Rule>,
+    pub webhooks: webhook::Settings,
     pub keep_ended: Duration,
     pub segment: Duration,
     pub longest_segment: Duration,
@@ -75,6 +77,7 @@ impl Default for Config {
             publish_allow: AddressList::default(),
             publish_deny: AddressList::default(),
             rules: Vec::new(),
+            webhooks: webhook::Settings::default(),
             keep_ended: Duration::from_secs(120),
             segment: Duration::from_secs(2),
             longest_segment: Duration::from_secs(4),
@@ -184,6 +187,43 @@ pub(crate) const SETTINGS: &[Setting] = &[
         set: |c, v| read_span(v, 0, 86_400).map(|v| c.keep_ended = v),
     },
     Setting {
+        key: "webhook.on_publish",
+        help: "Asked before anybody publishes: an http or https address. docs/webhooks.md is the contract.\n\
+               No answer within the timeout, or one that cannot be read, refuses the publisher.",
+        get: |c| show_url(c.webhooks.on_publish.as_ref()),
+        set: |c, v| read_url(v).map(|v| c.webhooks.on_publish = v),
+    },
+    Setting {
+        key: "webhook.on_unpublish",
+        help: "Told when somebody has published; tried again for some minutes.",
+        get: |c| show_url(c.webhooks.on_unpublish.as_ref()),
+        set: |c, v| read_url(v).map(|v| c.webhooks.on_unpublish = v),
+    },
+    Setting {
+        key: "webhook.secret",
+        help: "Signs webhooks (HMAC-SHA256); 16 characters or more. Best given as SLUICE_WEBHOOK_SECRET.",
+        get: |c| c.webhooks.secret.expose().to_owned(),
+        set: |c, v| match v.len() {
+            0 | 16.. => {
+                c.webhooks.secret = SecretText::new(v);
+                Ok(())
+            }
+            _ => Err("16 characters or more are needed".to_owned()),
+        },
+    },
+    Setting {
+        key: "webhook.timeout",
+        help: "How long a webhook may take to answer.",
+        get: |c| show_span(c.webhooks.budget),
+        set: |c, v| read_span(v, 1, 8).map(|v| c.webhooks.budget = v),
+    },
+    Setting {
+        key: "webhook.queue",
+        help: "Notifications that wait to be delivered; more are dropped.",
+        get: |c| c.webhooks.queue.to_string(),
+        set: |c, v| read_count(v, 1, 100_000).map(|v| c.webhooks.queue = v),
+    },
+    Setting {
         key: "hls.segment",
         help: "Length of a segment. Viewers are about three of them behind.",
         get: |c| show_span(c.segment),
@@ -285,6 +325,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
 /// Faults that only two settings together show.
 pub(super) fn cross_check(config: &Config, faults: &mut Vec<Fault>) {
     let mut fault = |place: &str, what: String| faults.push(Fault { place: place.to_owned(), what });
+    let webhooks = &config.webhooks;
+    if webhooks.secret.is_empty() && (webhooks.on_publish.is_some() || webhooks.on_unpublish.is_some()) {
+        fault("webhook.secret", "is needed to sign webhooks; 16 characters or more".to_owned());
+    }
     if config.longest_segment < config.segment {
         let (longest, segment) = (show_span(config.longest_segment), show_span(config.segment));
         fault("hls.longest_segment", format!("{longest} is shorter than hls.segment, {segment}"));
@@ -305,6 +349,22 @@ fn read_address(text: &str) -> Result<SocketAddr, String> {
 
 fn read_addresses(text: &str) -> Result<AddressList, String> {
     text.parse().map_err(|bad: BadAddress| bad.to_string())
+}
+
+/// No address is empty text.
+fn read_url(text: &str) -> Result<Option<Uri>, String> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let bad = || format!("{text:?} is not an address: write it like \"https://example.org/hook\"");
+    let url: Uri = text.trim().parse().map_err(|_| bad())?;
+    let plain = url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    let spoken = matches!(url.scheme_str(), Some("http" | "https"));
+    if plain && spoken { Ok(Some(url)) } else { Err(bad()) }
+}
+
+fn show_url(url: Option<&Uri>) -> String {
+    url.map(Uri::to_string).unwrap_or_default()
 }
 
 fn read_count(text: &str, least: usize, most: usize) -> Result<usize, String> {

@@ -14,6 +14,8 @@ pub(crate) struct Claim {
     pub app: String,
     name: SecretText,
     query: SecretText,
+    /// What the encoder calls itself.
+    pub encoder: Option<String>,
 }
 
 impl Claim {
@@ -24,6 +26,7 @@ impl Claim {
             app: request.app.clone(),
             name: SecretText::new(request.name.expose().trim()),
             query: request.query.clone(),
+            encoder: request.encoder.clone(),
         }
     }
 
@@ -47,6 +50,12 @@ impl Claim {
         self.query().split('&').find_map(|pair| pair.strip_prefix("key=")).filter(|key| !key.is_empty())
     }
 
+    /// The query without the key, for those who need not know it.
+    pub(crate) fn query_without_key(&self) -> String {
+        let pairs = self.query().split('&').filter(|pair| !pair.starts_with("key="));
+        pairs.collect::<Vec<_>>().join("&")
+    }
+
     /// For tests and tools.
     #[cfg(test)]
     pub(crate) fn sample(address: &str, app: &str, name: &str, query: &str) -> Self {
@@ -55,6 +64,7 @@ impl Claim {
             app: app.to_owned(),
             name: SecretText::new(name),
             query: SecretText::new(query),
+            encoder: None,
         }
     }
 }

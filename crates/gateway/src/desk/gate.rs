@@ -1,10 +1,11 @@
-//! Who may publish, in this order; the first that speaks decides, except that the webhook is asked last about all who
-//! are not refused:
+//! Who may publish, in this order:
 //!
 //! 1. `publish.deny`, then `publish.allow` if it lists anybody: by address.
 //! 2. The rules of the configuration file ([`rules`]), from the top.
 //! 3. The keys of the store (`sluice keys`).
-//! 4. Who showed nothing of these is refused.
+//! 4. The webhook `on_publish`, about all who are left: it may refuse whom the others let in, rename the stream, and let
+//!    in whom nothing else knows.
+//! 5. Who showed nothing of these is refused.
 
 use ingest::{AddressList, Refusal, RefusalCode};
 use media::StreamName;
@@ -13,6 +14,7 @@ use tracing::{error, warn};
 use super::{
     claim::Claim,
     rules::{self, Rule, Ruling},
+    webhook::{Facts, Hooks, Word},
 };
 use crate::store::{Store, StoreError};
 
@@ -27,15 +29,19 @@ pub(crate) struct Gate {
     pub rules: Vec<Rule>,
     /// Where keys are known.
     pub store: Store,
+    /// Who else is asked.
+    pub hooks: Option<Hooks>,
 }
 
 /// Somebody who may publish.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Admitted {
     /// Which stream.
     pub stream: StreamName,
     /// By what.
     pub proof: Proof,
+    /// For webhooks.
+    pub facts: Facts,
 }
 
 /// What spoke for a publisher.
@@ -47,6 +53,8 @@ pub(crate) enum Proof {
     Rule,
     /// It showed a key that the store knows.
     StoreKey,
+    /// The webhook alone.
+    Webhook,
 }
 
 impl Proof {
@@ -56,6 +64,7 @@ impl Proof {
             Self::RuleKey => "rule_key",
             Self::Rule => "rule",
             Self::StoreKey => "key",
+            Self::Webhook => "webhook",
         }
     }
 
@@ -66,11 +75,32 @@ impl Proof {
 }
 
 impl Gate {
-    /// Decides about `claim`. May wait for the disk, never on the calling thread.
+    /// Decides about `claim`. May wait for the disk and the webhook, never on the calling thread.
     ///
     /// # Errors
     /// With the refusal, in words for the encoder's user.
     pub(crate) async fn decide(&self, claim: &Claim) -> Result<Admitted, Refusal> {
+        let known = self.known(claim).await?;
+        let (stream, proof) = match &known {
+            Some((stream, proof)) => (Some(stream.as_str()), Some(*proof)),
+            None => (None, None),
+        };
+        let proven = proof.is_some_and(Proof::shows_secret);
+        let mut facts = Facts::of(claim, stream, proof.map_or("none", Proof::as_str), proven);
+        let (stream, proof) = match self.hooks.as_ref().filter(|hooks| hooks.asks()) {
+            Some(hooks) => by_webhook(hooks.ask(&facts).await, claim, known)?,
+            None => known.ok_or_else(|| unknown(claim))?,
+        };
+        facts.stream = Some(stream.to_string());
+        facts.proof = proof.as_str();
+        Ok(Admitted { stream, proof, facts })
+    }
+
+    /// What addresses, rules and the store say: a stream, nothing, or no.
+    ///
+    /// # Errors
+    /// With the refusal.
+    pub(crate) async fn known(&self, claim: &Claim) -> Result<Option<(StreamName, Proof)>, Refusal> {
         if self.deny.contains(claim.address) || !self.allow.is_empty() && !self.allow.contains(claim.address)
         {
             warn!(address = %claim.address, "a publisher from an address that may not publish");
@@ -98,18 +128,9 @@ impl Gate {
                     true => Proof::RuleKey,
                     false => Proof::Rule,
                 };
-                Ok(Admitted { stream, proof })
+                Ok(Some((stream, proof)))
             }
-            (None, Some(stream)) => Ok(Admitted { stream, proof: Proof::StoreKey }),
-            (None, None) => {
-                warn!(address = %claim.address, app = claim.app, "a publisher with an unknown key");
-                count("refused_key");
-                Err(Refusal {
-                    code: RefusalCode::BadName,
-                    description: "Unknown stream key. Check it, or make one with: sluice keys add NAME"
-                        .to_owned(),
-                })
-            }
+            (None, opened) => Ok(opened.map(|stream| (stream, Proof::StoreKey))),
         }
     }
 
@@ -126,6 +147,47 @@ impl Gate {
             Ok(stream.filter(|stream| stream.as_str() == claim.name()))
         });
         look.await.unwrap_or(Ok(None))
+    }
+}
+
+/// What the webhook's word makes of what was known before.
+fn by_webhook(
+    word: Word,
+    claim: &Claim,
+    known: Option<(StreamName, Proof)>,
+) -> Result<(StreamName, Proof), Refusal> {
+    let refuse = |outcome, sentence: &str| {
+        count(outcome);
+        Err(denied(sentence))
+    };
+    match (word, known) {
+        (Word::Allow(Some(stream)), known) => Ok((stream, known.map_or(Proof::Webhook, |(_, proof)| proof))),
+        (Word::Allow(None), Some(known)) => Ok(known),
+        // A name that came without anything behind `?` may itself be the secret, and names are public.
+        (Word::Allow(None), None) => match claim.public_name().filter(|_| !claim.query().is_empty()) {
+            Some(stream) => Ok((stream, Proof::Webhook)),
+            None => {
+                warn!("the webhook on_publish let a publisher in without naming its stream; it is refused");
+                refuse("failed_webhook", "The server does not know which stream this is.")
+            }
+        },
+        (Word::Deny(reason), _) => {
+            warn!(address = %claim.address, reason, "the webhook refuses a publisher");
+            refuse("refused_webhook", &reason)
+        }
+        (Word::Unclear(_), _) => {
+            refuse("failed_webhook", "The server cannot check who may publish just now; try again.")
+        }
+    }
+}
+
+/// The refusal of one whom nothing knows.
+fn unknown(claim: &Claim) -> Refusal {
+    warn!(address = %claim.address, app = claim.app, "a publisher with an unknown key");
+    count("refused_key");
+    Refusal {
+        code: RefusalCode::BadName,
+        description: "Unknown stream key. Check it, or make one with: sluice keys add NAME".to_owned(),
     }
 }
 
@@ -154,8 +216,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let key = store.add_key(&"studio".parse().unwrap()).unwrap();
-        let gate =
-            Gate { deny: AddressList::default(), allow: AddressList::default(), rules: Vec::new(), store };
+        let gate = Gate {
+            deny: AddressList::default(),
+            allow: AddressList::default(),
+            rules: Vec::new(),
+            store,
+            hooks: None,
+        };
         Bench { gate, key, _dir: dir }
     }
 
@@ -218,5 +285,24 @@ mod tests {
         assert_eq!(outcome(&gate, "10.1.1.1", &key, "").await, "studio by key");
         assert_eq!(outcome(&gate, "10.1.1.1", "not a name", "").await, "BadName");
         assert_eq!(outcome(&gate, "192.0.2.7", "anything", "").await, "BadName");
+    }
+
+    #[test]
+    fn the_webhook_has_the_last_word() {
+        let stream = |name: &str| -> StreamName { name.parse().unwrap() };
+        let known = || Some((stream("studio"), Proof::StoreKey));
+        let key = Claim::sample("192.0.2.7", "live", "some-secret", "");
+        let name = Claim::sample("192.0.2.7", "live", "show", "token=1");
+        let say = |word, claim, known| by_webhook(word, claim, known).map_err(|refusal| refusal.description);
+        assert_eq!(say(Word::Allow(None), &key, known()), Ok((stream("studio"), Proof::StoreKey)));
+        let renamed = Word::Allow(Some(stream("other")));
+        assert_eq!(say(renamed, &key, known()), Ok((stream("other"), Proof::StoreKey)));
+        let named = Word::Allow(Some(stream("other")));
+        assert_eq!(say(named, &key, None), Ok((stream("other"), Proof::Webhook)));
+        // Without a name from the webhook the publisher's own must not be a key.
+        assert!(say(Word::Allow(None), &key, None).is_err());
+        assert_eq!(say(Word::Allow(None), &name, None), Ok((stream("show"), Proof::Webhook)));
+        assert_eq!(say(Word::Deny("No.".to_owned()), &key, known()), Err("No.".to_owned()));
+        assert!(say(Word::Unclear("?".to_owned()), &key, known()).is_err());
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod claim;
 mod fights;
 pub(crate) mod gate;
 pub(crate) mod rules;
+pub(crate) mod webhook;
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
@@ -31,6 +32,7 @@ use self::{
     claim::Claim,
     fights::Fights,
     gate::{Admitted, Gate, count},
+    webhook::Publication,
 };
 use crate::{
     config::OnShutdown,
@@ -113,7 +115,7 @@ impl Desk {
             Ok(admitted) => match self.free(places, claim, &admitted) {
                 Ok(()) => {
                     count(admitted.proof.as_str());
-                    Decision::Accept(self.seat(places, &request, claim, admitted.stream).await)
+                    Decision::Accept(self.seat(places, &request, claim, admitted).await)
                 }
                 Err(refusal) => Decision::Refuse(refusal),
             },
@@ -159,12 +161,18 @@ impl Desk {
         places: &mut HashMap<StreamName, Place>,
         request: &PublishRequest,
         claim: &Claim,
-        name: StreamName,
+        admitted: Admitted,
     ) -> Lane {
+        let Admitted { stream: name, facts, .. } = admitted;
         let (lane, packets) = mpsc::channel(LANE);
         let (farewell, bid) = watch::channel(None);
-        let mut publisher =
-            Publisher { peer: request.peer, encoder: request.encoder.clone(), packets, farewell };
+        let mut publisher = Publisher {
+            peer: request.peer,
+            encoder: request.encoder.clone(),
+            packets,
+            farewell,
+            publication: Publication::begin(self.gate.hooks.clone(), facts),
+        };
         let lane = Lane { packets: lane, farewell: bid };
         if let Some(place) = places.get_mut(&name) {
             match place.handle.publish(publisher).await {

@@ -37,7 +37,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use transcode::{Isolation, ladder::Wishes};
 
-use crate::{config::OnShutdown, store::Store};
+use crate::{config::OnShutdown, desk::webhook::Publication, store::Store};
 
 /// Items between a publisher's connection and its stream: about six seconds of 1080p60 with sound.
 pub(crate) const LANE: usize = 1024;
@@ -90,6 +90,16 @@ pub(crate) struct Publisher {
     pub packets: mpsc::Receiver<FromPublisher>,
     /// Set to a sentence to see it off.
     pub farewell: watch::Sender<Option<String>>,
+    /// Tells the webhook when this is dropped.
+    pub publication: Publication,
+}
+
+impl Publisher {
+    /// Tells it to go, and why.
+    pub(crate) fn see_off(mut self, sentence: &str) {
+        self.publication.ends(false, sentence);
+        self.farewell.send_replace(Some(sentence.to_owned()));
+    }
 }
 
 /// What a stream is told from outside.

@@ -114,7 +114,7 @@ impl Live {
 
     pub(super) fn on_stop(&mut self, how: OnShutdown) {
         if let Some(publisher) = self.publisher.take() {
-            publisher.farewell.send_replace(Some("The server is shutting down.".to_owned()));
+            publisher.see_off("The server is shutting down.");
         }
         match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Running(run) | Stage::Draining { run, .. } => self.drain(run, Then::Stop(how)),

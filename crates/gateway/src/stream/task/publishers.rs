@@ -8,6 +8,9 @@ use transcode::source::Probe;
 use super::{Live, Stage, Then, hints};
 use crate::stream::{Publisher, intake::Intake};
 
+/// What an encoder is told that loses its stream to another.
+const TAKEN_OVER: &str = "Another encoder with this stream's key took over.";
+
 impl Live {
     pub(super) fn welcome(&mut self, publisher: Publisher) {
         info!(peer = %publisher.peer, encoder = publisher.encoder.as_deref().unwrap_or("unknown"), "publishing");
@@ -26,15 +29,13 @@ impl Live {
     pub(super) fn on_publisher(&mut self, publisher: Publisher) {
         if let Some(old) = self.publisher.take() {
             info!(old = %old.peer, new = %publisher.peer, "another encoder takes over");
-            old.farewell.send_replace(Some("Another encoder with this stream's key took over.".to_owned()));
+            old.see_off(TAKEN_OVER);
         }
         match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Running(run) => self.drain(run, Then::Welcome(Box::new(publisher))),
             Stage::Draining { run, deadline, finish_told, then } => {
                 if let Then::Welcome(waiting) = then {
-                    waiting
-                        .farewell
-                        .send_replace(Some("Another encoder with this stream's key took over.".to_owned()));
+                    waiting.see_off(TAKEN_OVER);
                 }
                 self.stage =
                     Stage::Draining { run, deadline, finish_told, then: Then::Welcome(Box::new(publisher)) };
@@ -42,7 +43,7 @@ impl Live {
             Stage::Idle | Stage::Probing(_) | Stage::Held { .. } => self.welcome(publisher),
             ended @ Stage::Ended { .. } => {
                 self.stage = ended;
-                publisher.farewell.send_replace(Some("The stream has just ended; connect again.".to_owned()));
+                publisher.see_off("The stream has just ended; connect again.");
             }
         }
     }
@@ -68,7 +69,9 @@ impl Live {
     }
 
     pub(super) fn publisher_gone(&mut self, clean: bool, why: &str) {
-        self.publisher = None;
+        if let Some(mut publisher) = self.publisher.take() {
+            publisher.publication.ends(clean, why);
+        }
         self.publishing.send_replace(false);
         if clean {
             info!("the publisher stopped the stream");
@@ -86,7 +89,7 @@ impl Live {
     pub(super) fn refuse(&mut self, sentence: &str) {
         warn!(sentence, "publisher refused");
         if let Some(publisher) = self.publisher.take() {
-            publisher.farewell.send_replace(Some(sentence.to_owned()));
+            publisher.see_off(sentence);
         }
         self.publishing.send_replace(false);
         self.stage = Stage::Idle;
