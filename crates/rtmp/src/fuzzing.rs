@@ -1,5 +1,10 @@
 //! Bodies of the fuzz targets, so that they compile and run with the tests. Each takes any bytes; each panics when
-//! something does not hold that always must.
+//! something does not hold that always must. [`TARGETS`] names them all, [`seeds`] gives them something to start from.
+
+mod opening;
+mod parts;
+mod seeds;
+mod words;
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +20,29 @@ use crate::{
     metadata::Metadata,
     tracks::{Sink, Tracks},
 };
+
+pub use self::{
+    opening::{handshake, tunnel},
+    parts::{aggregate, configs},
+    seeds::seeds,
+    words::{amf3, auth, resolve},
+};
+
+/// Every target by the name it has in `fuzz/`.
+pub const TARGETS: [(&str, fn(&[u8])); 12] = [
+    ("handshake", handshake),
+    ("chunk", chunk),
+    ("amf0", amf0),
+    ("amf3", amf3),
+    ("flv", flv),
+    ("aggregate", aggregate),
+    ("configs", configs),
+    ("session", session),
+    ("publishing", publishing),
+    ("resolve", resolve),
+    ("auth", auth),
+    ("tunnel", tunnel),
+];
 
 /// The chunk reader: the first byte is the size of the reads. Any cut gives the same messages; memory stays bounded.
 pub fn chunk(data: &[u8]) {
@@ -109,31 +137,44 @@ pub fn session(data: &[u8]) {
     }
 }
 
+/// A session past an accepted publish, where nearly all of a connection's life is spent; the first byte is the size of
+/// the reads.
+pub fn publishing(data: &[u8]) {
+    session(&[&[1], data].concat());
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
-    const CAPTURE: &[u8] = include_bytes!("../testdata/ffmpeg-5.1.9.rtmp");
-
     #[test]
-    fn a_capture_passes_every_target() {
-        let chunks = &CAPTURE[1 + 2 * crate::handshake::PACKET..];
-        for step in [1, 7, 255] {
-            super::chunk(&[&[step], chunks].concat());
-            super::session(&[&[0, step], chunks].concat());
-            super::session(&[&[1, step], &chunks[..1000]].concat());
+    fn every_target_passes_its_seeds_and_has_some() {
+        let mut seeded = BTreeSet::new();
+        for (name, seed) in super::seeds() {
+            let (name, target) = super::TARGETS.into_iter().find(|(target, _)| *target == name).unwrap();
+            target(&seed);
+            seeded.insert(name);
         }
-        super::flv(chunks);
-        super::amf0(&chunks[12..]);
+        assert_eq!(seeded, super::TARGETS.iter().map(|(name, _)| *name).collect());
+    }
+
+    /// What `fuzz/` builds is what stands here.
+    #[test]
+    fn every_target_is_built() {
+        let manifest = include_str!("../fuzz/Cargo.toml");
+        for (name, _) in super::TARGETS {
+            assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
+        }
     }
 
     proptest! {
         #[test]
         fn any_bytes_pass_every_target(data in prop::collection::vec(any::<u8>(), 0..600)) {
-            super::chunk(&data);
-            super::amf0(&data);
-            super::flv(&data);
-            super::session(&data);
+            for (_, target) in super::TARGETS {
+                target(&data);
+            }
         }
     }
 }

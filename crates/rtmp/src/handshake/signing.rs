@@ -1,4 +1,4 @@
-//! A client that signs, and one that speaks RTMPE, for tests and fuzzing: as strict as the strictest in the field, and
+//! A client that signs, and one that speaks RTMPE, for tests: as strict as the strictest in the field, and
 //! with either of the ways in which those fill up a short secret.
 
 use bytes::{BufMut, BytesMut};

@@ -1,0 +1,4 @@
+#![no_main]
+//! `rtmp::fuzzing::aggregate`, where the body stands and runs with the tests.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rtmp::fuzzing::aggregate(data));

@@ -1,0 +1,4 @@
+#![no_main]
+//! `rtmp::fuzzing::publishing`, where the body stands and runs with the tests.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rtmp::fuzzing::publishing(data));
