@@ -94,22 +94,23 @@ impl Job {
                 }),
             })
             .collect();
-        let video = source.video.as_ref().filter(|_| !rungs.is_empty()).map(|video| VideoJob {
+        let feed = plan.rungs.iter().find(|rung| !rung.is_copy()).map(|rung| rung.track);
+        let video = source.pictures().find(|video| Some(video.track) == feed).map(|video| VideoJob {
             track: video.track,
             config: Arc::clone(&video.config),
             frame_rate: video.frame_rate,
             rungs,
         });
-        let audio = match (&plan.audio, &source.audio) {
-            (AudioPlan::Encode(settings), Some(audio)) => {
-                vec![AudioJob {
-                    track: audio.track,
-                    config: Arc::clone(&audio.config),
-                    settings: settings.clone(),
-                }]
-            }
-            _ => Vec::new(),
-        };
+        let others = plan.alternates.iter().map(|alternate| (alternate.sound.track, &alternate.audio));
+        let audio: Vec<AudioJob> = [(plan.sound.track, &plan.audio)]
+            .into_iter()
+            .chain(others)
+            .filter_map(|(track, audio)| {
+                let AudioPlan::Encode(settings) = audio else { return None };
+                let source = source.sounds().find(|audio| audio.track == track)?;
+                Some(AudioJob { track, config: Arc::clone(&source.config), settings: settings.clone() })
+            })
+            .collect();
         (video.is_some() || !audio.is_empty()).then_some(Self {
             video,
             audio,

@@ -154,3 +154,35 @@ fn every_coding_has_its_decoder() {
         assert!(transcode::can_decode_audio(&config), "{codec:?}");
     }
 }
+
+#[tokio::test]
+async fn a_source_of_uneven_frames_keeps_them_all_and_its_cap() {
+    // 60 a second for half a second, then 7.5 a second for half a second, and so on
+    let clip = clip(
+        "mkv",
+        "-f lavfi -i testsrc2=size=640x360:rate=60,noise=alls=60:allf=t,select='lt(mod(n,60),30)+not(mod(n,8))' \
+         -t 8 -vsync vfr -c:v libx264 -preset veryfast -g 34 -keyint_min 34 -sc_threshold 0 -bf 2 -b:v 6M",
+    );
+    let (source, plan, job) = planned(&clip.path, &small());
+    assert!(source.video.as_ref().unwrap().variable_rate, "{}", source.describe());
+    let events = events(&clip.path);
+    let source = packets(&events, TrackKind::Video);
+    let source_times = times(source.iter().copied());
+    let keys = times(source.iter().copied().filter(|packet| packet.keyframe));
+    assert!((250..300).contains(&source_times.len()), "{}", source_times.len());
+    let made = run(Isolation::Thread, job, inputs(events, None)).await;
+    assert_eq!(made.end, Some(Ok(())));
+    for (index, rung) in plan.rungs.iter().filter(|rung| !rung.is_copy()).enumerate() {
+        check_rung(&made, index, &source_times, &keys);
+        for second in keys.windows(3) {
+            let inside = |pts: i64| (second[0]..second[2]).contains(&pts);
+            let bytes: usize = made.video[index]
+                .iter()
+                .filter(|packet| inside(packet.pts.ticks()))
+                .map(|packet| packet.data.len())
+                .sum();
+            let bps = bytes as f64 * 8.0 * 90_000.0 / (second[2] - second[0]) as f64;
+            assert!(bps < rung.peak_bps.unwrap() as f64, "{}: {bps:.0} of {:?}", rung.name, rung.peak_bps);
+        }
+    }
+}

@@ -53,7 +53,10 @@ mod tests {
     fn numbers_never_fall_over_a_restart() {
         let plan = Plan {
             rungs: vec![],
+            lead: media::TrackId::default(),
             audio: AudioPlan::Copy,
+            sound: transcode::ladder::Sound::default(),
+            alternates: vec![],
             cut: CutMode::Grid,
             segment: MediaSpan::from_millis(2000),
             target_duration: 2,

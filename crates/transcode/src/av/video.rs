@@ -110,6 +110,8 @@ pub(crate) struct EncoderSettings {
     pub(crate) level_idc: u8,
     pub(crate) preset: Preset,
     pub(crate) colour: Colour,
+    /// Frames do not come evenly: the rate control goes by their times.
+    pub(crate) variable_rate: bool,
     /// Most frames from one IDR picture to the next; `None`: only pictures that are marked become one.
     pub(crate) gop: Option<u32>,
     pub(crate) threads: usize,
@@ -148,7 +150,8 @@ impl VideoEncoder {
         let level = settings.level_idc;
         // Makes the rate control count frames, and the parameter sets say the frame rate rather than 90000 fps, which
         // some players would believe. Times pass through as they are either way.
-        let regular = if settings.frame_rate.is_some() { ":force-cfr=1" } else { "" };
+        let even = settings.frame_rate.is_some() && !settings.variable_rate;
+        let regular = if even { ":force-cfr=1" } else { "" };
         // x264 writes this into the stream, and receivers (ours too) believe it.
         let keyint = settings.gop.map_or_else(|| "infinite".to_owned(), |frames| frames.to_string());
         for (key, value) in [

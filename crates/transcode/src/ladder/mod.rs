@@ -10,14 +10,16 @@
 mod plan;
 mod replan;
 mod size;
+mod sound;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_support;
+mod tracks;
 
 use std::{fmt, str::FromStr};
 
-use media::{FrameRate, MediaSpan};
+use media::{FrameRate, MediaSpan, TrackId};
 use serde::{Deserialize, Serialize};
 
 pub use plan::plan;
@@ -112,8 +114,17 @@ impl Default for Wishes {
 pub struct Plan {
     /// The picture's rungs, largest first; none for a source that is sound only.
     pub rungs: Vec<Rung>,
+    /// The track at whose pictures segments are cut; where there are none, it has no meaning.
+    #[serde(default)]
+    pub lead: TrackId,
     /// What becomes of the sound, once for all rungs.
     pub audio: AudioPlan,
+    /// Which sound that is.
+    #[serde(default)]
+    pub sound: Sound,
+    /// Further sounds, of which viewers may choose one instead.
+    #[serde(default)]
+    pub alternates: Vec<Alternate>,
     /// What decides where segments begin.
     pub cut: CutMode,
     /// The `target` for the cut plan: a segment lasts at least this long where it can. With copied rungs it is less
@@ -138,6 +149,9 @@ pub struct Rung {
     pub height: u32,
     /// Frames a second, where known.
     pub frame_rate: Option<FrameRate>,
+    /// The source's track that it is copied from or decoded from; all encoded rungs have the same.
+    #[serde(default)]
+    pub track: TrackId,
     /// Copied or encoded.
     pub treatment: Treatment,
     /// The CODECS name of a copied rung's source: a source that comes back may be copied only if it has the same.
@@ -148,6 +162,30 @@ pub struct Rung {
     pub peak_bps: Option<u64>,
     /// AVERAGE-BANDWIDTH to declare; for a copied rung what the publisher says, if it does.
     pub average_bps: Option<u64>,
+}
+
+/// A sound as viewers may choose it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Sound {
+    /// The source's track.
+    pub track: TrackId,
+    /// For people; no other sound of the plan has the same.
+    pub name: String,
+    /// Language tag, where the publisher says it.
+    pub language: Option<String>,
+    /// Channels that viewers get; 0 where only the coded sound tells.
+    pub channels: u8,
+}
+
+/// A further sound, beside the one that is in every rung.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Alternate {
+    /// Part of URLs: `audio-1`.
+    pub id: String,
+    /// Which sound it is.
+    pub sound: Sound,
+    /// What becomes of it; [`AudioPlan::None`] where a running presentation has it and the source no longer.
+    pub audio: AudioPlan,
 }
 
 /// What is done to a rung's picture.
@@ -176,6 +214,9 @@ pub struct EncodeSettings {
     pub preset: Preset,
     /// Every second frame is left out.
     pub halve_rate: bool,
+    /// Frames do not come evenly: the cap counts their times rather than their number.
+    #[serde(default)]
+    pub variable_rate: bool,
 }
 
 /// The H.264 profiles that are made.
@@ -230,7 +271,9 @@ impl Rung {
 impl Plan {
     /// Whether anything must be encoded at all.
     pub fn needs_transcoder(&self) -> bool {
-        self.rungs.iter().any(|rung| !rung.is_copy()) || matches!(self.audio, AudioPlan::Encode(_))
+        let mut sounds = self.alternates.iter().map(|alternate| &alternate.audio).chain([&self.audio]);
+        self.rungs.iter().any(|rung| !rung.is_copy())
+            || sounds.any(|audio| matches!(audio, AudioPlan::Encode(_)))
     }
 }
 
@@ -297,6 +340,14 @@ impl fmt::Display for Plan {
                 audio.channels,
                 audio.bitrate_bps / 1000
             )?,
+        }
+        for alternate in &self.alternates {
+            let how = match &alternate.audio {
+                AudioPlan::None => "missing",
+                AudioPlan::Copy => "copy",
+                AudioPlan::Encode(_) => "encoded",
+            };
+            writeln!(f, "further sound: {} ({how})", alternate.sound.name)?;
         }
         let cut = match self.cut {
             CutMode::Keyframes => "at the source's keyframes",

@@ -1,13 +1,14 @@
 //! The ladder of a new presentation.
 
-use media::{FrameRate, MediaSpan, aac};
+use media::{FrameRate, MediaSpan, TrackId};
 
 use super::{
-    AudioPlan, AudioSettings, AudioWishes, CutMode, EncodeSettings, Mode, Plan, Profile, Rung, RungWish,
-    Treatment, Wishes,
+    CutMode, EncodeSettings, Mode, Plan, Profile, Rung, RungWish, Treatment, Wishes,
     size::{self, HIGH_RATE},
+    sound::{audio, audio_bps, choices},
+    tracks::{Ready, ready, short_side},
 };
-use crate::source::{AudioSource, Gop, Rate, Source, VideoSource, level_name, profile_name};
+use crate::source::{Gop, Rate, Source, VideoSource, level_name, profile_name};
 
 /// A rung costs at most this part of the bits of the one above it.
 const STEP: f64 = 0.65;
@@ -23,25 +24,25 @@ const SLACK: f64 = 0.1;
 const UNKNOWN_GOP: MediaSpan = MediaSpan::from_millis(10_000);
 /// The coded bits with container and stuffing of MPEG-TS on top, in percent.
 const TS_OVERHEAD_PERCENT: u64 = 110;
-/// A copied sound track's bits a second where nobody tells.
-const USUAL_AUDIO_BPS: u32 = 160_000;
-/// Rate to which sound is brought when it is encoded.
-const AUDIO_RATE: u32 = 48_000;
 
 /// The ladder for a new presentation.
 pub fn plan(source: &Source, wishes: &Wishes) -> Plan {
     let audio = audio(source.audio.as_ref(), wishes);
     let audio_bps = audio_bps(&audio, source.audio.as_ref());
-    let mut notes = Vec::new();
+    let mut notes = source.notes.clone();
     if source.audio.is_none() {
         notes.push("there is no sound; some players start late without".to_owned());
     }
+    let (sound, alternates) = choices(source, &audio, wishes, &mut notes);
     let Some(video) = &source.video else {
         let target_duration = whole_seconds(wishes.segment);
         notes.push("there is no picture: sound only".to_owned());
         return Plan {
             rungs: Vec::new(),
+            lead: TrackId::default(),
             audio,
+            sound,
+            alternates,
             cut: CutMode::Grid,
             segment: wishes.segment,
             target_duration,
@@ -50,21 +51,28 @@ pub fn plan(source: &Source, wishes: &Wishes) -> Plan {
         };
     };
     let obstacle = obstacle(video, wishes.longest_segment);
-    let rungs = match (wishes.mode, obstacle) {
-        (Mode::Off, obstacle) => {
+    let ready = ready(source, wishes.longest_segment, &mut notes);
+    let lead = ready.as_ref().map_or(video, |ready| ready.lead);
+    let mut rungs = match (ready, wishes.mode) {
+        (Some(ready), mode) if ready.copied.iter().any(|track| track.track != video.track) => {
+            several(video, &ready, wishes, audio_bps, obstacle.filter(|_| mode == Mode::Auto), &mut notes)
+        }
+        (_, Mode::Off) => {
             if let Some(obstacle) = obstacle {
                 notes.push(format!("copied because the ladder is off, though with {obstacle}"));
             }
             vec![copied(video, audio_bps, "the ladder is off".to_owned())]
         }
-        (Mode::Auto, None) => ladder(video, wishes, audio_bps, None),
-        (Mode::Auto, Some(obstacle)) => ladder(video, wishes, audio_bps, Some(obstacle)),
+        (_, Mode::Auto) => ladder(video, wishes, audio_bps, obstacle),
     };
-    if sps(video).is_some_and(|sps| sps.interlaced) && rungs.iter().any(|rung| !rung.is_copy()) {
+    name_apart(&mut rungs);
+    let encoded = || rungs.iter().filter(|rung| !rung.is_copy());
+    let interlaced = |track| source.pictures().find(|video| video.track == track).is_some_and(is_interlaced);
+    if encoded().any(|rung| interlaced(rung.track)) {
         notes.push("the interlaced picture is not deinterlaced: set the encoder to progressive".to_owned());
     }
     let copied = rungs.iter().any(Rung::is_copy);
-    let gop = match video.gop {
+    let gop = match lead.gop {
         Gop::Known { longest, .. } => longest,
         Gop::LongerThan(span) => UNKNOWN_GOP.max(span),
     };
@@ -72,13 +80,30 @@ pub fn plan(source: &Source, wishes: &Wishes) -> Plan {
         if copied { whole_seconds(wishes.segment.max(gop)) } else { whole_seconds(wishes.segment) };
     let longest = longest(target_duration);
     Plan {
+        lead: lead.track,
         rungs,
         audio,
+        sound,
+        alternates,
         cut: if copied { CutMode::Keyframes } else { CutMode::Grid },
         segment: if copied { least_segment(wishes.segment, longest, gop) } else { wishes.segment },
         target_duration,
         longest,
         notes,
+    }
+}
+
+fn is_interlaced(video: &VideoSource) -> bool {
+    sps(video).is_some_and(|sps| sps.interlaced)
+}
+
+/// A second rung of the same name gets its track's number behind it.
+fn name_apart(rungs: &mut [Rung]) {
+    for at in 1..rungs.len() {
+        let (before, rest) = rungs.split_at_mut(at);
+        if before.iter().any(|rung| rung.name == rest[0].name) {
+            rest[0].name = format!("{}-{}", rest[0].name, rest[0].track.0);
+        }
     }
 }
 
@@ -169,13 +194,66 @@ fn ladder(video: &VideoSource, wishes: &Wishes, audio_bps: u32, obstacle: Option
     }
     for wish in below {
         let limit = above.map(|above| (f64::from(above) * STEP) as u32);
-        let halve = wish.height <= 480 && video.frame_rate.is_some_and(|rate| rate.as_f64() > HIGH_RATE);
         let reason = "encoded: for viewers with less bandwidth".to_owned();
-        let rung = encoded(video, wish, limit, wishes, audio_bps, halve, reason);
+        let rung = encoded(video, wish, limit, wishes, audio_bps, halves(video, wish), reason);
         above = average(&rung);
         rungs.push(rung);
     }
     rungs
+}
+
+/// The rungs of a source with ready-made ones: all of those, the default track on top of them where it is larger and must
+/// be encoded, and what is missing below. What is encoded is made of one track: the default one if that is decoded
+/// anyway, else the smallest, which is cheapest.
+fn several(
+    video: &VideoSource,
+    ready: &Ready<'_>,
+    wishes: &Wishes,
+    audio_bps: u32,
+    obstacle: Option<String>,
+    notes: &mut Vec<String>,
+) -> Vec<Rung> {
+    let mut rungs = Vec::new();
+    let (Some(largest), Some(smallest)) = (ready.copied.first(), ready.copied.last()) else { return rungs };
+    let mut feed = *smallest;
+    if let Some(obstacle) = obstacle {
+        let top = short_side(video).min(LARGEST_ENCODED);
+        if top > short_side(largest) && !size::close(top, short_side(largest)) {
+            let wish = RungWish { height: top, bitrate_bps: None };
+            let reason = format!("encoded: {obstacle}");
+            rungs.push(encoded(video, wish, video.bitrate_bps, wishes, audio_bps, false, reason));
+            feed = video;
+        } else {
+            notes.push(format!("track {} is left out: it has {obstacle}", video.track.0));
+        }
+    }
+    for track in &ready.copied {
+        rungs.push(copied(track, audio_bps, format!("copied: {}", virtues(track))));
+    }
+    if wishes.mode == Mode::Off {
+        return rungs;
+    }
+    let least = short_side(smallest);
+    let mut below = if wishes.rungs.is_empty() { size::below(least) } else { named(&wishes.rungs, least).2 };
+    while rungs.len() + below.len() > wishes.max_rungs && !below.is_empty() {
+        below.remove(0);
+    }
+    let mut above = smallest.bitrate_bps;
+    for wish in below {
+        let limit = above.map(|above| (f64::from(above) * STEP) as u32);
+        let reason = format!("encoded: for viewers with less bandwidth than the encoder's {least}p needs");
+        let rung = encoded(feed, wish, limit, wishes, audio_bps, halves(feed, wish), reason);
+        above = average(&rung);
+        rungs.push(rung);
+    }
+    rungs
+}
+
+/// Whether a small rung takes every second frame: of a fast source's, unless they come unevenly, which would leave holes.
+fn halves(video: &VideoSource, wish: RungWish) -> bool {
+    wish.height <= 480
+        && !video.variable_rate
+        && video.frame_rate.is_some_and(|rate| rate.as_f64() > HIGH_RATE)
 }
 
 /// The operator's own rungs: whether the source's size is one of them and its rate, and those below it.
@@ -205,6 +283,7 @@ pub(super) fn copied(video: &VideoSource, audio_bps: u32, reason: String) -> Run
         width,
         height,
         frame_rate: video.frame_rate,
+        track: video.track,
         treatment: Treatment::Copy,
         codecs: Some(video.config.codecs()),
         reason,
@@ -227,13 +306,17 @@ fn encoded(
     let usual = size::bitrate(width, height, frame_rate);
     let bitrate_bps =
         wish.bitrate_bps.unwrap_or_else(|| limit.map_or(usual, |limit| usual.min(limit))).max(LEAST_BITRATE);
-    let settings = settings((width, height), frame_rate, bitrate_bps, wishes, halve_rate);
+    let settings = EncodeSettings {
+        variable_rate: video.variable_rate,
+        ..settings((width, height), frame_rate, bitrate_bps, wishes, halve_rate)
+    };
     let (peak, average) = declared(&settings, wishes.segment, audio_bps);
     Rung {
         name: format!("{}p", wish.height),
         width,
         height,
         frame_rate,
+        track: video.track,
         treatment: Treatment::Encode(settings),
         codecs: None,
         reason,
@@ -263,6 +346,7 @@ pub(super) fn settings(
         level_idc: size::level(width, height, frame_rate, maxrate_bps),
         preset: wishes.preset,
         halve_rate,
+        variable_rate: false,
     }
 }
 
@@ -277,52 +361,6 @@ pub(super) fn declared(settings: &EncodeSettings, segment: MediaSpan, audio_bps:
 
 fn on_the_wire(bps: f64) -> u64 {
     (bps.ceil() as u64 * TS_OVERHEAD_PERCENT).div_ceil(100)
-}
-
-/// What becomes of the sound.
-pub(super) fn audio(source: Option<&AudioSource>, wishes: &Wishes) -> AudioPlan {
-    match source {
-        None => AudioPlan::None,
-        Some(audio) if wishes.mode == Mode::Off => copy_or_leave(audio),
-        Some(audio) if audio.config.aac().is_some_and(plays_everywhere) && !wishes.audio.always_encode => {
-            AudioPlan::Copy
-        }
-        Some(_) => AudioPlan::Encode(audio_settings(&wishes.audio)),
-    }
-}
-
-/// Without an encoder, sound that MPEG-TS cannot carry is left out.
-fn copy_or_leave(audio: &AudioSource) -> AudioPlan {
-    let fits = audio.config.aac().is_some_and(|aac| aac.adts_header(1).is_some());
-    if fits { AudioPlan::Copy } else { AudioPlan::None }
-}
-
-pub(super) fn audio_settings(wishes: &AudioWishes) -> AudioSettings {
-    AudioSettings {
-        sample_rate: AUDIO_RATE,
-        channels: 2,
-        bitrate_bps: wishes.bitrate_bps.clamp(32_000, 320_000),
-    }
-}
-
-/// AAC-LC or HE-AAC, mono or stereo, heard at 22.05 to 48 kHz.
-fn plays_everywhere(config: &aac::Config) -> bool {
-    let heard_rate = config.sample_rate * if config.extension == 0 { 1 } else { 2 };
-    config.object_type == 2
-        && matches!(config.extension, 0 | 5 | 29)
-        && (1..=2).contains(&config.channels)
-        && (22_050..=48_000).contains(&heard_rate)
-        && config.samples_per_frame == 1024
-        && config.adts_header(1).is_some()
-}
-
-/// Bits a second that the sound adds to every rung.
-pub(super) fn audio_bps(plan: &AudioPlan, source: Option<&AudioSource>) -> u32 {
-    match plan {
-        AudioPlan::None => 0,
-        AudioPlan::Encode(settings) => settings.bitrate_bps,
-        AudioPlan::Copy => source.and_then(|audio| audio.bitrate_bps).unwrap_or(USUAL_AUDIO_BPS),
-    }
 }
 
 fn sps(video: &VideoSource) -> Option<&media::h264::SpsInfo> {

@@ -3,9 +3,11 @@
 use media::{FrameRate, MediaSpan};
 
 use super::{
-    AudioPlan, CutMode, Mode, Plan, Profile, Rung, Treatment, Wishes,
-    plan::{audio, audio_bps, audio_settings, declared, least_segment, obstacle, settings},
+    AudioPlan, CutMode, Mode, Plan, Profile, Rung, Sound, Treatment, Wishes,
+    plan::{declared, least_segment, obstacle, settings},
     size,
+    sound::{self, audio_bps, keep_coding},
+    tracks::short_side,
 };
 use crate::source::{Gop, Source, VideoSource};
 
@@ -15,11 +17,12 @@ const FASTER: f64 = 1.3;
 const SAME_RATE: f64 = 1.02;
 
 /// The plan for a source that came back, or changed, while `running` is being served: the same rungs by name and size
-/// and the same TARGETDURATION. A rung is copied only where size, frame rate and CODECS name are what they were and
-/// its keyframes still come in time; else it is encoded, the picture fitted into the rung's size.
+/// and the same TARGETDURATION. A rung is copied only from a track whose size, frame rate and CODECS name are what they
+/// were and whose keyframes still come in time, and where the leading track's do; else it is encoded, the picture fitted
+/// into the rung's size.
 pub fn replan(running: &Plan, source: &Source, wishes: &Wishes) -> Plan {
-    let mut notes = Vec::new();
-    let audio = match (&running.audio, audio(source.audio.as_ref(), wishes)) {
+    let mut notes = source.notes.clone();
+    let audio = match (&running.audio, keep_coding(&running.audio, source.audio.as_ref(), wishes)) {
         (AudioPlan::None, AudioPlan::None) => AudioPlan::None,
         (AudioPlan::None, _) => {
             notes.push("the sound is new and is left out until the stream starts anew".to_owned());
@@ -29,39 +32,40 @@ pub fn replan(running: &Plan, source: &Source, wishes: &Wishes) -> Plan {
             notes.push("the sound has gone".to_owned());
             AudioPlan::None
         }
-        // What was encoded was AAC-LC: anything else copied would change the CODECS name.
-        (AudioPlan::Encode(settings), AudioPlan::Copy)
-            if source.audio.as_ref().is_some_and(|audio| audio.config.codecs() != "mp4a.40.2") =>
-        {
-            AudioPlan::Encode(settings.clone())
-        }
-        (AudioPlan::Encode(settings), AudioPlan::Encode(_)) => AudioPlan::Encode(settings.clone()),
-        (_, AudioPlan::Encode(_)) => AudioPlan::Encode(audio_settings(&wishes.audio)),
-        (_, AudioPlan::Copy) => AudioPlan::Copy,
+        (_, plan) => plan,
     };
     let audio_bps = audio_bps(&audio, source.audio.as_ref());
-    let rungs: Vec<Rung> = match &source.video {
-        None => {
-            if !running.rungs.is_empty() {
-                notes.push("the picture has gone".to_owned());
-            }
-            Vec::new()
+    let alternates = sound::again(&running.alternates, source, wishes, &mut notes);
+    match &source.video {
+        None if !running.rungs.is_empty() => notes.push("the picture has gone".to_owned()),
+        Some(_) if running.rungs.is_empty() => {
+            notes.push("the picture is new and is left out until the stream starts anew".to_owned());
         }
-        Some(video) => {
-            if running.rungs.is_empty() {
-                notes.push("the picture is new and is left out until the stream starts anew".to_owned());
-            }
-            running.rungs.iter().map(|rung| again(rung, video, running.longest, wishes, audio_bps)).collect()
+        _ => {}
+    }
+    let match_up = MatchUp::new(running, source, wishes);
+    let rungs: Vec<Rung> = match &match_up {
+        None => Vec::new(),
+        Some(match_up) => {
+            let again = |(at, rung)| again(rung, match_up.copied[at], match_up, running, wishes, audio_bps);
+            running.rungs.iter().enumerate().map(again).collect()
         }
     };
     let copied = rungs.iter().any(Rung::is_copy);
-    let gop = match source.video.as_ref().map(|video| video.gop) {
+    let lead = match_up.map(|match_up| match_up.lead);
+    let gop = match lead.map(|video| video.gop) {
         Some(Gop::Known { longest, .. }) => longest,
         _ => running.longest,
     };
     Plan {
         rungs,
+        lead: lead.map_or(running.lead, |video| video.track),
         audio,
+        sound: Sound {
+            track: source.audio.as_ref().map_or(running.sound.track, |audio| audio.track),
+            ..running.sound.clone()
+        },
+        alternates,
         cut: if copied { CutMode::Keyframes } else { CutMode::Grid },
         segment: if copied {
             least_segment(wishes.segment, running.longest, gop)
@@ -74,22 +78,84 @@ pub fn replan(running: &Plan, source: &Source, wishes: &Wishes) -> Plan {
     }
 }
 
-fn again(rung: &Rung, video: &VideoSource, longest: MediaSpan, wishes: &Wishes, audio_bps: u32) -> Rung {
-    let differs = if wishes.mode == Mode::Off { None } else { difference(rung, video, longest) };
-    let Some(difference) = differs else {
+/// Which track stands for which rung.
+struct MatchUp<'a> {
+    /// Per rung the track that it is copied from.
+    copied: Vec<Option<&'a VideoSource>>,
+    lead: &'a VideoSource,
+    /// What all other rungs are made of.
+    feed: &'a VideoSource,
+}
+
+impl<'a> MatchUp<'a> {
+    /// `None` without pictures.
+    fn new(running: &Plan, source: &'a Source, wishes: &Wishes) -> Option<Self> {
+        let video = source.video.as_ref()?;
+        let fits = |rung: &Rung, track: &VideoSource| {
+            let only = wishes.mode == Mode::Off && source.more_video.is_empty();
+            only || difference(rung, track, running.longest).is_none()
+        };
+        let stands = |track: &&VideoSource| running.rungs.iter().any(|rung| fits(rung, track));
+        let able: Vec<&VideoSource> = source.pictures().filter(stands).collect();
+        let default = able.iter().copied().find(|track| track.track == video.track);
+        let lead = default.or_else(|| able.iter().copied().max_by_key(|track| short_side(track)));
+        let mut free: Vec<&VideoSource> = able
+            .into_iter()
+            .filter(|track| {
+                lead.is_some_and(|lead| track.track == lead.track || track.keyframes.follow(&lead.keyframes))
+            })
+            .collect();
+        let mut copied = Vec::with_capacity(running.rungs.len());
+        for rung in &running.rungs {
+            let own = free.iter().position(|track| track.track == rung.track && fits(rung, track));
+            let found = own.or_else(|| free.iter().position(|track| fits(rung, track)));
+            copied.push(found.map(|at| free.remove(at)));
+        }
+        let largest = |track: &&VideoSource| short_side(track);
+        let needed = running
+            .rungs
+            .iter()
+            .zip(&copied)
+            .filter(|(_, copied)| copied.is_none())
+            .map(|(rung, _)| rung.width.min(rung.height))
+            .max()
+            .unwrap_or(0);
+        let feeds = || [video].into_iter().chain(copied.iter().copied().flatten()).rev();
+        let feed = feeds()
+            .filter(|track| short_side(track) >= needed)
+            .min_by_key(largest)
+            .or_else(|| feeds().max_by_key(largest))
+            .unwrap_or(video);
+        Some(Self { copied, lead: lead.unwrap_or(feed), feed })
+    }
+}
+
+fn again(
+    rung: &Rung,
+    copied: Option<&VideoSource>,
+    match_up: &MatchUp<'_>,
+    running: &Plan,
+    wishes: &Wishes,
+    audio_bps: u32,
+) -> Rung {
+    if let Some(track) = copied {
         // Its name, size and rate stay what was declared.
         return Rung {
+            track: track.track,
             treatment: Treatment::Copy,
             reason: "copied: the source is as it was".to_owned(),
             ..rung.clone()
         };
-    };
+    }
+    let video = match_up.feed;
+    let difference = difference(rung, video, running.longest)
+        .unwrap_or_else(|| "encoded: its keyframes do not stand where the leading track's do".to_owned());
     let size = (size::even(f64::from(rung.width)), size::even(f64::from(rung.height)));
     let faster = |rate: FrameRate, declared: FrameRate| rate.as_f64() > declared.as_f64() * FASTER;
     let halve_rate =
         matches!((video.frame_rate, rung.frame_rate), (Some(rate), Some(declared)) if faster(rate, declared));
     let frame_rate = if halve_rate { video.frame_rate.map(FrameRate::halved) } else { video.frame_rate };
-    let settings = match &rung.treatment {
+    let mut settings = match &rung.treatment {
         Treatment::Encode(before) => super::EncodeSettings { halve_rate, ..before.clone() },
         Treatment::Copy => {
             let mut made =
@@ -98,10 +164,12 @@ fn again(rung: &Rung, video: &VideoSource, longest: MediaSpan, wishes: &Wishes, 
             made
         }
     };
+    settings.variable_rate = video.variable_rate;
     let (peak, average) = declared(&settings, wishes.segment, audio_bps);
     Rung {
         width: size.0,
         height: size.1,
+        track: video.track,
         treatment: Treatment::Encode(settings),
         reason: difference,
         peak_bps: rung.peak_bps.or(Some(peak)),

@@ -3,7 +3,7 @@
 use media::MediaSpan;
 
 use super::{tests_support::*, *};
-use crate::source::{Gop, Source};
+use crate::source::{Gop, Keyframes, Label, Source};
 
 /// `720p copy, 480p 1400, 360p 800 @15` for a plan's rungs.
 fn shape(plan: &Plan) -> String {
@@ -283,4 +283,170 @@ fn a_source_that_comes_back_keeps_the_rungs() {
 fn a_plan_reads_as_a_table() {
     let text = plan(&with_audio(video(1280, 720, 30, 8333), &[0x11, 0x90]), &Wishes::default()).to_string();
     assert!(text.lines().count() == 5 && text.contains("720p    1280x720"), "{text}");
+}
+
+/// Tracks of 16:9 by their heights, all H.264 with keyframes every 2 s, unless `shifted` or `hevc`.
+fn tracks(heights: &[u32], shifted: &[u8], hevc: &[u8]) -> Source {
+    let at = |nth: i64, off: i64| media::MediaTime::from_ticks(nth * 180_000 + off);
+    let mut all = heights.iter().zip(0u8..).map(|(height, track)| {
+        let mut one = video((height * 16 / 9 + 1) & !1, *height, 30, 2000).video.unwrap();
+        one.track = media::TrackId(track);
+        one.bitrate_bps = Some(height * 4000);
+        let off = if shifted.contains(&track) { 45_000 } else { i64::from(track) * 30 };
+        one.keyframes = Keyframes { at: (0..3).map(|nth| at(nth, off)).collect(), until: at(2, 90_000) };
+        if hevc.contains(&track) {
+            one.config = std::sync::Arc::new(media::VideoConfig::Other(media::OtherVideo {
+                codec: media::VideoCodec::Hevc,
+                extradata: bytes::Bytes::new(),
+                width: height * 16 / 9,
+                height: *height,
+                bit_depth: 8,
+                frame_rate: None,
+                color: None,
+            }));
+        }
+        one
+    });
+    let first = all.next();
+    let more = all.collect();
+    Source { video: first, more_video: more, ..with_audio(Source::default(), &[0x11, 0x90]) }
+}
+
+/// The tracks that rungs are made of: `0 1 2>` where the last is decoded.
+fn made_of(plan: &Plan) -> String {
+    let one = |rung: &Rung| format!("{}{}", rung.track.0, if rung.is_copy() { "" } else { ">" });
+    plan.rungs.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn ready_made_rungs_are_copied_and_small_ones_filled_in() {
+    for (name, heights, shifted, hevc, want, made, notes) in [
+        (
+            "two tracks",
+            &[1080, 720][..],
+            &[][..],
+            &[][..],
+            "1080p 1920x1080 copy, 720p 1280x720 copy, 480p 854x480 1400, 360p 640x360 800",
+            "0 1 1> 1>",
+            0,
+        ),
+        (
+            "a whole ladder",
+            &[1080, 720, 480, 360],
+            &[],
+            &[],
+            "1080p 1920x1080 copy, 720p 1280x720 copy, 480p 854x480 copy, 360p 640x360 copy",
+            "0 1 2 3",
+            0,
+        ),
+        (
+            "largest last",
+            &[360, 1080],
+            &[],
+            &[],
+            "1080p 1920x1080 copy, 360p 640x360 copy, 240p 426x240 400",
+            "1 0 0>",
+            0,
+        ),
+        (
+            "other keyframes",
+            &[1080, 720],
+            &[1],
+            &[],
+            "1080p 1920x1080 copy, 720p 1280x720 2808, 480p 854x480 1400, 360p 640x360 800",
+            "0 0> 0> 0>",
+            1,
+        ),
+        (
+            "a larger HEVC track, which is decoded, above",
+            &[1080, 720, 360],
+            &[],
+            &[0],
+            "1080p 1920x1080 4320, 720p 1280x720 copy, 360p 640x360 copy, 240p 426x240 400",
+            "0> 1 2 0>",
+            0,
+        ),
+        (
+            "a small HEVC track is left out",
+            &[1080, 720, 360],
+            &[],
+            &[2],
+            "1080p 1920x1080 copy, 720p 1280x720 copy, 480p 854x480 1400, 360p 640x360 800",
+            "0 1 1> 1>",
+            1,
+        ),
+        (
+            "the same size twice",
+            &[720, 720],
+            &[],
+            &[],
+            "720p 1280x720 copy, 720p-1 1280x720 copy, 480p 854x480 1400, 360p 640x360 800",
+            "0 1 1> 1>",
+            0,
+        ),
+    ] {
+        let source = tracks(heights, shifted, hevc);
+        let plan = plan(&source, &Wishes::default());
+        assert_eq!((shape(&plan).as_str(), made_of(&plan).as_str()), (want, made), "{name}");
+        assert_eq!(plan.notes.len(), notes, "{name}: {:?}", plan.notes);
+        let names: std::collections::HashSet<_> = plan.rungs.iter().map(|rung| &rung.name).collect();
+        assert_eq!(names.len(), plan.rungs.len(), "{name}");
+        assert_eq!(plan.lead.0, if hevc.contains(&0) { 1 } else { 0 }, "{name}");
+        // coming back as it was changes nothing, coming back with the first track alone keeps the rungs
+        let back = replan(&plan, &source, &Wishes::default());
+        assert_eq!(made_of(&back), made, "{name}");
+        let alone = Source { more_video: Vec::new(), ..source.clone() };
+        let lone = replan(&plan, &alone, &Wishes::default());
+        assert_eq!(lone.rungs.len(), plan.rungs.len(), "{name}");
+        assert!(lone.rungs.iter().all(|rung| rung.track.0 == 0), "{name}");
+        assert_eq!(made_of(&replan(&lone, &source, &Wishes::default())), made, "{name}: and again with all");
+    }
+}
+
+#[test]
+fn further_sounds_are_offered_beside_the_first() {
+    let mut source = video(1280, 720, 30, 2000);
+    let sound = |track: u8, asc: &[u8], name: Option<&str>, language: Option<&str>| {
+        let mut audio = with_audio(Source::default(), asc).audio.unwrap();
+        audio.track = media::TrackId(track);
+        audio.label = Label { name: name.map(str::to_owned), language: language.map(str::to_owned) };
+        audio
+    };
+    source.audio = Some(sound(0, &[0x11, 0x90], None, Some("de")));
+    source.more_audio = vec![
+        sound(1, &[0x12, 0x08], Some("Commentary"), Some("en")),
+        sound(3, &[0x11, 0xB0], Some("Commentary"), Some("not a tag")),
+        sound(4, &[0x11, 0x90], None, None),
+    ];
+    let plan = plan(&source, &Wishes::default());
+    assert_eq!((plan.sound.name.as_str(), plan.sound.language.as_deref()), ("de", Some("de")));
+    let got: Vec<_> = plan
+        .alternates
+        .iter()
+        .map(|one| {
+            let encoded = matches!(one.audio, AudioPlan::Encode(_));
+            (
+                one.id.as_str(),
+                one.sound.name.as_str(),
+                one.sound.language.as_deref(),
+                one.sound.channels,
+                encoded,
+            )
+        })
+        .collect();
+    assert_eq!(
+        got,
+        [
+            ("audio-1", "Commentary", Some("en"), 1, false),
+            ("audio-3", "Commentary 2", None, 2, true),
+            ("audio-4", "Sound 4", None, 2, false)
+        ]
+    );
+    let job = crate::Job::of(&plan, &source).unwrap();
+    assert_eq!(job.audio.iter().map(|audio| audio.track.0).collect::<Vec<_>>(), [3]);
+    source.more_audio.remove(0);
+    let again = replan(&plan, &source, &Wishes::default());
+    assert_eq!(again.alternates[0].audio, AudioPlan::None);
+    assert_eq!(again.alternates[1..], plan.alternates[1..]);
+    assert_eq!(again.notes.len(), 1);
 }

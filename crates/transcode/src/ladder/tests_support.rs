@@ -40,6 +40,7 @@ pub(super) fn video(width: u32, height: u32, fps: u32, gop_ms: i64) -> Source {
     };
     let source = VideoSource {
         track: TrackId(0),
+        variable_rate: false,
         keyframes: Keyframes::default(),
         config: Arc::new(VideoConfig::H264(config)),
         frame_rate: FrameRate::new(fps, 1),

@@ -42,6 +42,8 @@ pub struct VideoSource {
     pub config: Arc<VideoConfig>,
     /// Frames a second: by the bitstream, the metadata, or measured.
     pub frame_rate: Option<FrameRate>,
+    /// Frames do not come evenly: screen shares and phones send one when there is something to show.
+    pub variable_rate: bool,
     /// How keyframes are spaced.
     pub gop: Gop,
     /// Bits a second, where metadata or a long enough look tells.
@@ -177,7 +179,8 @@ impl fmt::Display for VideoSource {
         let (width, height) = self.dimensions();
         write!(f, "{width}x{height}")?;
         if let Some(rate) = self.frame_rate {
-            write!(f, " at {} fps", Rate(rate))?;
+            let about = if self.variable_rate { "about " } else { "" };
+            write!(f, " at {about}{} fps", Rate(rate))?;
         }
         match &*self.config {
             VideoConfig::H264(config) => coding(&config.sps, f)?,

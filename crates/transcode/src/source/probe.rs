@@ -31,6 +31,10 @@ const TRACK_PATIENCE: MediaSpan = MediaSpan::from_millis(1500);
 const LOOK_PATIENCE: MediaSpan = MediaSpan::from_millis(5000);
 /// Most keyframes of a track whose times are kept.
 const MAX_KEYFRAMES: usize = 64;
+/// Steps between frames that are looked at.
+const MAX_STEPS: usize = 128;
+/// What rounding to milliseconds may add to a step.
+const JITTER: MediaSpan = MediaSpan::from_millis(2);
 /// Track numbers end below this.
 const MAX_TRACKS: u8 = 16;
 /// Pictures without any keyframe for this long cannot be used.
@@ -103,6 +107,8 @@ struct Look {
     /// Points where decoding may start that are no IDR pictures: the mark of open GOPs.
     recovery_points: bool,
     keyframes: Keyframes,
+    /// From each frame to the next, in ticks; the first ones.
+    steps: Vec<i64>,
 }
 
 impl Probe {
@@ -205,6 +211,11 @@ impl Probe {
         for (track, picture) in self.video.iter().skip(1) {
             if too_large(&picture.config).is_some() {
                 notes.push(format!("track {} is left out: the picture is too large", track.0));
+                continue;
+            }
+            if !can_decode(&picture.config) {
+                let name = picture.config.codecs();
+                notes.push(format!("track {} is left out: {name} cannot be decoded here", track.0));
                 continue;
             }
             let rates = [picture.config.frame_rate(), None];
@@ -320,6 +331,7 @@ impl Picture {
             track,
             config: Arc::clone(&self.config),
             frame_rate,
+            variable_rate: look.is_variable(),
             gop: look.gop(frame_rate, last, cap)?,
             bitrate_bps: look.bitrate(said_bps),
             keyframes: look.keyframes.clone(),
@@ -340,11 +352,15 @@ impl Look {
             longest_gop: None,
             recovery_points: false,
             keyframes: Keyframes { at: vec![keyframe.pts], until: keyframe.pts },
+            steps: Vec::new(),
         }
     }
 
     fn see(&mut self, packet: &Packet, h264: bool) {
         self.keyframes.until = self.keyframes.until.max(packet.pts);
+        if self.steps.len() < MAX_STEPS {
+            self.steps.push((packet.dts - self.last).ticks());
+        }
         self.last = packet.dts;
         self.frames = self.frames.saturating_add(1);
         self.bits = self.bits.saturating_add(8 * packet.data.len() as u64);
@@ -383,6 +399,16 @@ impl Look {
                     .find(|rate| near(*rate))
             })
             .or_else(|| FrameRate::nearest(measured))
+    }
+
+    /// Whether frames come unevenly: more than a fifth of the steps are a quarter off the usual one, stamps of whole
+    /// milliseconds allowed for. Single frames that an encoder drops do not count.
+    fn is_variable(&self) -> bool {
+        let mut steps = self.steps.clone();
+        steps.sort_unstable();
+        let Some(usual) = steps.get(steps.len() / 2) else { return false };
+        let odd = steps.iter().filter(|step| (*step - usual).abs() > usual / 4 + JITTER.ticks()).count();
+        odd * 5 > steps.len()
     }
 
     fn gop(&self, rate: Option<FrameRate>, now: MediaTime, cap: MediaSpan) -> Option<Gop> {
