@@ -173,7 +173,8 @@ fn run_media(
     hooks: Option<Hooks>,
     stop: CancellationToken,
 ) -> anyhow::Result<oneshot::Receiver<()>> {
-    let mut session = rtmp::Settings::default();
+    let mut session =
+        rtmp::Settings { limits: config.limits, timeouts: config.timeouts, ..rtmp::Settings::default() };
     session.timeouts.media_idle = config.rtmp_media_timeout;
     let settings = ingest::Settings {
         session,

@@ -164,6 +164,91 @@ impl Default for Timeouts {
     }
 }
 
+/// A bound by its name, which is that of its setting and in metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Limit {
+    /// [`Limits::chunk_streams`].
+    ChunkStreams,
+    /// [`Limits::partial_messages`].
+    PartialMessages,
+    /// [`Limits::partial_bytes`].
+    PartialBytes,
+    /// [`Limits::command_early`] and [`Limits::command_late`].
+    Command,
+    /// [`Limits::data`]; hitting it skips the message.
+    Data,
+    /// [`Limits::audio`].
+    Audio,
+    /// [`Limits::video`].
+    Video,
+    /// [`Limits::aggregate`].
+    Aggregate,
+    /// [`CONTROL_MAX`] and [`USER_CONTROL_MAX`].
+    Control,
+    /// [`UNKNOWN_TYPES_MAX`].
+    UnknownTypes,
+    /// [`Limits::small_chunks_per_second`].
+    SmallChunks,
+    /// [`Limits::abandoned_per_minute`].
+    Abandoned,
+    /// [`Limits::commands_per_second`].
+    CommandsPerSecond,
+    /// [`Limits::commands`].
+    Commands,
+    /// [`Limits::pings_per_second`]; hitting it leaves the ping unanswered.
+    Pings,
+    /// [`Limits::outbound`]; hitting it leaves acks and pings out.
+    Outbound,
+    /// [`Limits::held`].
+    Held,
+    /// [`Timeouts::first_byte`].
+    FirstByte,
+    /// [`Timeouts::handshake`].
+    Handshake,
+    /// [`Timeouts::connect`].
+    Connect,
+    /// [`Timeouts::publish`] and [`Timeouts::unauthenticated`].
+    Publish,
+    /// [`Timeouts::verdict`].
+    Verdict,
+    /// [`Timeouts::first_media`].
+    FirstMedia,
+    /// [`Timeouts::media_idle`].
+    MediaIdle,
+}
+
+impl Limit {
+    /// The setting's name; that of the stricter one where two share a variant.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ChunkStreams => "chunk_streams",
+            Self::PartialMessages => "partial_messages",
+            Self::PartialBytes => "partial_bytes",
+            Self::Command => "command",
+            Self::Data => "data",
+            Self::Audio => "audio",
+            Self::Video => "video",
+            Self::Aggregate => "aggregate",
+            Self::Control => "control",
+            Self::UnknownTypes => "unknown_types",
+            Self::SmallChunks => "small_chunks_per_second",
+            Self::Abandoned => "abandoned_per_minute",
+            Self::CommandsPerSecond => "commands_per_second",
+            Self::Commands => "commands",
+            Self::Pings => "pings_per_second",
+            Self::Outbound => "outbound",
+            Self::Held => "held",
+            Self::FirstByte => "first_byte",
+            Self::Handshake => "handshake",
+            Self::Connect => "connect",
+            Self::Publish => "publish",
+            Self::Verdict => "verdict",
+            Self::FirstMedia => "first_media",
+            Self::MediaIdle => "media_idle",
+        }
+    }
+}
+
 /// Counts happenings within a window of time that starts anew once it has passed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {

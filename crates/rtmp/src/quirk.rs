@@ -2,7 +2,6 @@
 
 /// What a peer did that the texts do not foresee.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
 pub enum Quirk {
     /// More chunk streams than any known encoder uses.
     ManyChunkStreams,
@@ -94,7 +93,8 @@ impl Quirk {
 /// Which quirks this connection has shown, and the sentences not yet told.
 #[derive(Debug, Default)]
 pub struct Quirks {
-    seen: u64,
+    /// How often each was noted, by its number; none that never was.
+    counts: Vec<(Quirk, u64)>,
     fresh: Vec<String>,
 }
 
@@ -106,11 +106,11 @@ impl Quirks {
 
     /// Notes `quirk` with what in particular was met.
     pub fn note_with(&mut self, quirk: Quirk, detail: impl FnOnce() -> String) {
-        let bit = 1u64 << quirk as u8;
-        if self.seen & bit != 0 {
+        if let Some((_, count)) = self.counts.iter_mut().find(|(known, _)| *known == quirk) {
+            *count += 1;
             return;
         }
-        self.seen |= bit;
+        self.counts.push((quirk, 1));
         let detail = detail();
         let sentence = quirk.sentence();
         self.fresh.push(if detail.is_empty() {
@@ -118,6 +118,11 @@ impl Quirks {
         } else {
             format!("{sentence}: {detail}")
         });
+    }
+
+    /// How often `quirk` was noted.
+    pub fn count(&self, quirk: Quirk) -> u64 {
+        self.counts.iter().find(|(known, _)| *known == quirk).map_or(0, |(_, count)| *count)
     }
 
     /// Sentences since the last call; at most one per quirk over the life of the connection.

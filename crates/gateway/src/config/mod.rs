@@ -3,6 +3,7 @@
 //! Every value passes through text, so the three sources share one parser and one set of messages, and all faults of
 //! all sources are told at once, with the line for a file.
 
+mod limits;
 mod rules;
 mod settings;
 pub(crate) mod units;
@@ -10,6 +11,11 @@ pub(crate) mod units;
 use std::{fmt, path::Path};
 
 pub(crate) use settings::{Config, LogFormat, OnShutdown, SETTINGS, Setting};
+
+/// Every setting, in the order of the example file.
+fn all() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().chain(limits::SETTINGS)
+}
 
 /// One thing that is wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +65,7 @@ pub(crate) fn load(
         if settings::OTHER_VARIABLES.contains(&name.as_str()) {
             continue;
         }
-        match SETTINGS.iter().find(|setting| setting.variable() == name) {
+        match all().find(|setting| setting.variable() == name) {
             Some(setting) => apply(&mut config, setting, &value, name.clone(), &mut faults),
             None => faults.push(Fault {
                 place: name.clone(),
@@ -68,7 +74,7 @@ pub(crate) fn load(
         }
     }
     for (key, value) in flags {
-        let setting = SETTINGS.iter().find(|setting| setting.key == *key);
+        let setting = all().find(|setting| setting.key == *key);
         let place = format!("--{}", key.replace(['.', '_'], "-"));
         match setting {
             Some(setting) => apply(&mut config, setting, value, place, &mut faults),
@@ -112,7 +118,7 @@ fn read_toml(config: &mut Config, name: &str, text: &str, faults: &mut Vec<Fault
                 }));
                 continue;
             }
-            let outcome = match SETTINGS.iter().find(|setting| setting.key == full) {
+            let outcome = match all().find(|setting| setting.key == full) {
                 Some(setting) => match plain(value.get_ref()) {
                     Some(value) => (setting.set)(config, &value).map_err(|what| format!("{full}: {what}")),
                     None => Err(format!("{full}: expected a plain value or a list")),
@@ -151,7 +157,7 @@ fn nearest(asked: &str) -> String {
         let back = key.bytes().rev().zip(asked.bytes().rev()).take_while(|(a, b)| a == b).count();
         front + back
     };
-    match SETTINGS.iter().map(|setting| (likeness(setting.key), setting.key)).max() {
+    match all().map(|setting| (likeness(setting.key), setting.key)).max() {
         Some((score, key)) if score >= 4 => format!("; did you mean {key:?}?"),
         _ => String::new(),
     }
@@ -165,7 +171,7 @@ pub(crate) fn example() -> String {
     );
     let defaults = Config::default();
     let mut section = "";
-    for setting in SETTINGS {
+    for setting in all() {
         let (here, key) = setting.key.split_once('.').unwrap_or(("", setting.key));
         if here != section {
             section = here;

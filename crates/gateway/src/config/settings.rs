@@ -6,7 +6,7 @@ use axum::http::Uri;
 use ingest::{AddressList, BadAddress, SecretText};
 
 use super::{
-    Fault,
+    Fault, limits,
     units::{parse_rate, parse_size, parse_span, show_size, show_span},
 };
 use crate::desk::{rules::Rule, webhook};
@@ -48,6 +48,9 @@ pub(crate) struct Config {
     /// `[[publish.rule]]`, from the file alone.
     pub rules: Vec<Rule>,
     pub webhooks: webhook::Settings,
+    /// `[limits]`, with `rtmp.media_timeout` apart.
+    pub limits: rtmp::limits::Limits,
+    pub timeouts: rtmp::limits::Timeouts,
     pub keep_ended: Duration,
     pub segment: Duration,
     pub longest_segment: Duration,
@@ -78,6 +81,8 @@ impl Default for Config {
             publish_deny: AddressList::default(),
             rules: Vec::new(),
             webhooks: webhook::Settings::default(),
+            limits: rtmp::limits::Limits::default(),
+            timeouts: rtmp::limits::Timeouts::default(),
             keep_ended: Duration::from_secs(120),
             segment: Duration::from_secs(2),
             longest_segment: Duration::from_secs(4),
@@ -325,6 +330,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
 /// Faults that only two settings together show.
 pub(super) fn cross_check(config: &Config, faults: &mut Vec<Fault>) {
     let mut fault = |place: &str, what: String| faults.push(Fault { place: place.to_owned(), what });
+    limits::cross_check(config, &mut fault);
     let webhooks = &config.webhooks;
     if webhooks.secret.is_empty() && (webhooks.on_publish.is_some() || webhooks.on_unpublish.is_some()) {
         fault("webhook.secret", "is needed to sign webhooks; 16 characters or more".to_owned());
@@ -367,14 +373,14 @@ fn show_url(url: Option<&Uri>) -> String {
     url.map(Uri::to_string).unwrap_or_default()
 }
 
-fn read_count(text: &str, least: usize, most: usize) -> Result<usize, String> {
+pub(super) fn read_count(text: &str, least: usize, most: usize) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if (least..=most).contains(&count) => Ok(count),
         _ => Err(format!("{text:?} is not a number from {least} to {most}")),
     }
 }
 
-fn read_span(text: &str, least_s: u64, most_s: u64) -> Result<Duration, String> {
+pub(super) fn read_span(text: &str, least_s: u64, most_s: u64) -> Result<Duration, String> {
     let span = parse_span(text)?;
     if (Duration::from_secs(least_s)..=Duration::from_secs(most_s)).contains(&span) {
         Ok(span)

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::header::{HEADER_MAX, Header};
 use crate::{
-    limits::{self, DEFAULT_CHUNK_SIZE, FIRST_RESERVATION, Limits, MESSAGE_MAX},
+    limits::{self, DEFAULT_CHUNK_SIZE, FIRST_RESERVATION, Limit, Limits, MESSAGE_MAX},
     message::{Message, kind},
     quirk::{Quirk, Quirks},
 };
@@ -49,13 +49,34 @@ pub enum ChunkError {
     /// A count passed its limit.
     #[error("more than {limit} {what}; input byte {offset}")]
     TooMany {
-        /// What was counted.
+        /// Which limit.
+        which: Limit,
+        /// What was counted, in words.
         what: &'static str,
         /// Its limit.
         limit: usize,
         /// Where.
         offset: u64,
     },
+}
+
+impl ChunkError {
+    /// The limit that was passed, if one was.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::NoEarlierHeader { .. } => None,
+            Self::TooMany { which, .. } => Some(*which),
+            Self::MessageTooLong { kind, .. } => Some(match *kind {
+                kind::AUDIO => Limit::Audio,
+                kind::VIDEO => Limit::Video,
+                kind::AGGREGATE => Limit::Aggregate,
+                kind::COMMAND | kind::COMMAND_AMF3 | kind::SHARED_OBJECT | kind::SHARED_OBJECT_AMF3 => {
+                    Limit::Command
+                }
+                _ => Limit::Control,
+            }),
+        }
+    }
 }
 
 /// Whether continuation chunks repeat the extended timestamp (RTMP 1.0 §5.3.1.3 says so; its draft did not).
@@ -191,7 +212,12 @@ impl Reader {
                 let taken = self.gather(input);
                 if self.partial_bytes > self.limits.partial_bytes {
                     let (limit, offset) = (self.limits.partial_bytes, self.offset);
-                    return Err(ChunkError::TooMany { what: "bytes in unfinished messages", limit, offset });
+                    return Err(ChunkError::TooMany {
+                        which: Limit::PartialBytes,
+                        what: "bytes in unfinished messages",
+                        limit,
+                        offset,
+                    });
                 }
                 let whole = self.streams[self.current].open.as_ref().is_none_or(|open| open.left == 0);
                 if self.left == 0 || whole {
@@ -331,6 +357,7 @@ impl Reader {
             self.abandoned += 1;
             if self.abandoned > self.limits.abandoned_per_minute {
                 return Err(ChunkError::TooMany {
+                    which: Limit::Abandoned,
                     what: "messages begun anew within a minute",
                     limit: self.limits.abandoned_per_minute as usize,
                     offset,
@@ -349,7 +376,12 @@ impl Reader {
         }
         if self.streams.len() >= self.limits.chunk_streams {
             let limit = self.limits.chunk_streams;
-            return Err(ChunkError::TooMany { what: "chunk streams", limit, offset });
+            return Err(ChunkError::TooMany {
+                which: Limit::ChunkStreams,
+                what: "chunk streams",
+                limit,
+                offset,
+            });
         }
         self.streams.push(ChunkStream {
             csid: header.csid,
@@ -404,7 +436,12 @@ impl Reader {
             self.unknown_kinds += 1;
             if self.unknown_kinds > limits::UNKNOWN_TYPES_MAX {
                 let limit = limits::UNKNOWN_TYPES_MAX as usize;
-                return Err(ChunkError::TooMany { what: "messages of unknown type", limit, offset });
+                return Err(ChunkError::TooMany {
+                    which: Limit::UnknownTypes,
+                    what: "messages of unknown type",
+                    limit,
+                    offset,
+                });
             }
         }
         self.streams[self.current].open = Some(Partial { left: length, payload });
@@ -414,7 +451,12 @@ impl Reader {
         // A message that one chunk holds is never "in the making" beside others.
         if length > self.chunk_size && self.partials > self.limits.partial_messages {
             let limit = self.limits.partial_messages;
-            return Err(ChunkError::TooMany { what: "messages in the making", limit, offset });
+            return Err(ChunkError::TooMany {
+                which: Limit::PartialMessages,
+                what: "messages in the making",
+                limit,
+                offset,
+            });
         }
         self.count_chunk(offset)
     }
@@ -427,7 +469,12 @@ impl Reader {
             self.small_chunks += 1;
             if self.small_chunks > self.limits.small_chunks_per_second {
                 let limit = self.limits.small_chunks_per_second as usize;
-                return Err(ChunkError::TooMany { what: "small chunks within a second", limit, offset });
+                return Err(ChunkError::TooMany {
+                    which: Limit::SmallChunks,
+                    what: "small chunks within a second",
+                    limit,
+                    offset,
+                });
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{Call, Connected, Event, Publication, PublishRequest, Session, State, resolve::Server};
 use crate::{
     amf0::{Value, decode_all, object},
-    limits::{FLASH_VER_MAX, STREAMS_MAX},
+    limits::{FLASH_VER_MAX, Limit, STREAMS_MAX},
     link::Link,
     message::Message,
     metadata::printable,
@@ -48,11 +48,19 @@ impl Session {
         self.commands += 1;
         let limits = &self.settings.limits;
         if self.commands > limits.commands {
-            return Err(ProtocolError::TooManyCommands { limit: limits.commands, span: "on one connection" });
+            return Err(ProtocolError::TooManyCommands {
+                which: Limit::Commands,
+                limit: limits.commands,
+                span: "on one connection",
+            });
         }
         if self.commands_rate.count(self.now) > limits.commands_per_second {
             let limit = limits.commands_per_second;
-            return Err(ProtocolError::TooManyCommands { limit, span: "within a second" });
+            return Err(ProtocolError::TooManyCommands {
+                which: Limit::CommandsPerSecond,
+                limit,
+                span: "within a second",
+            });
         }
         let (values, fault) = decode_all(&message.amf_body());
         let connecting = matches!(self.state, State::Connecting { .. });

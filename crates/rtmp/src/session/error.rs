@@ -2,7 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{chunk::ChunkError, handshake::HandshakeError};
+use super::Session;
+use crate::{chunk::ChunkError, handshake::HandshakeError, limits::Limit, quirk::Quirk};
 
 /// Why a connection cannot go on. All of these end it; the variant says who or what was at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +25,9 @@ pub enum ProtocolError {
     /// More commands than any encoder sends.
     #[error("more than {limit} commands {span}")]
     TooManyCommands {
-        /// The limit.
+        /// Which limit.
+        which: Limit,
+        /// Its value.
         limit: u32,
         /// Over what.
         span: &'static str,
@@ -46,6 +49,30 @@ pub enum ProtocolError {
     },
 }
 
+impl ProtocolError {
+    /// The limit that was passed, if one was.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::Chunk(error) => error.limit(),
+            Self::Timeout { phase, .. } => Some(phase.limit()),
+            Self::TooManyCommands { which, .. } => Some(*which),
+            Self::Held { .. } => Some(Limit::Held),
+            _ => None,
+        }
+    }
+}
+
+impl Session {
+    /// How often limits were hit that do not end the connection.
+    pub fn soft_limits(&self) -> [(Limit, u64); 3] {
+        [
+            (Limit::Data, self.reader.quirks.count(Quirk::LongData)),
+            (Limit::Pings, self.quirks.count(Quirk::PingFlood)),
+            (Limit::Outbound, self.quirks.count(Quirk::NotReading)),
+        ]
+    }
+}
+
 /// What a session may wait for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
@@ -63,6 +90,20 @@ pub enum Phase {
     FirstMedia,
     /// A further audio or video message.
     Media,
+}
+
+impl Phase {
+    fn limit(self) -> Limit {
+        match self {
+            Self::FirstByte => Limit::FirstByte,
+            Self::Handshake => Limit::Handshake,
+            Self::Connect => Limit::Connect,
+            Self::Publish => Limit::Publish,
+            Self::Verdict => Limit::Verdict,
+            Self::FirstMedia => Limit::FirstMedia,
+            Self::Media => Limit::MediaIdle,
+        }
+    }
 }
 
 impl fmt::Display for Phase {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits::Limit;
 use crate::{
     amf0::{Encoder, Value, decode_all, object},
     chunk::{Writer, csid, writer::Head},
@@ -462,7 +463,15 @@ fn command_floods_close() {
         peer.command(0, "_checkbw", 2.0, &[Value::Null]);
     }
     let error = peer.feed().unwrap_err();
-    assert_eq!(error, ProtocolError::TooManyCommands { limit: 50, span: "within a second" });
+    assert_eq!(
+        error,
+        ProtocolError::TooManyCommands {
+            which: Limit::CommandsPerSecond,
+            limit: 50,
+            span: "within a second"
+        }
+    );
+    assert_eq!(error.limit().map(Limit::as_str), Some("commands_per_second"));
 }
 
 #[test]

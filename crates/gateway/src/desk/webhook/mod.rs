@@ -61,8 +61,11 @@ impl Default for Settings {
 
 /// The webhooks of this process. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Hooks {
-    settings: Arc<Settings>,
+pub(crate) struct Hooks(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    settings: Settings,
     client: Client,
     notifier: Notifier,
     runtime: Handle,
@@ -152,19 +155,19 @@ impl Hooks {
         )?;
         let (notifier, end) = Notifier::start(client.clone(), settings.queue, patience, &runtime);
         let rest = Rest { notifier: notifier.clone(), end };
-        Ok(Some((Self { settings: Arc::new(settings), client, notifier, runtime }, rest)))
+        Ok(Some((Self(Arc::new(Parts { settings, client, notifier, runtime })), rest)))
     }
 
     /// Whether publishers are asked about.
     pub(crate) fn asks(&self) -> bool {
-        self.settings.on_publish.is_some()
+        self.0.settings.on_publish.is_some()
     }
 
     /// Asks about a publisher, if that is configured. May be called from any runtime.
     pub(crate) async fn ask(&self, facts: &Facts) -> Word {
-        let Some(url) = self.settings.on_publish.clone() else { return Word::Allow(None) };
-        let (client, id, body) = (self.client.clone(), random_id(), body("publish", facts, None));
-        let call = self.runtime.spawn(async move { client.post(&url, "publish", &id, body).await });
+        let Some(url) = self.0.settings.on_publish.clone() else { return Word::Allow(None) };
+        let (client, id, body) = (self.0.client.clone(), random_id(), body("publish", facts, None));
+        let call = self.0.runtime.spawn(async move { client.post(&url, "publish", &id, body).await });
         let word = match call.await {
             Ok(Ok(answer)) => answer::read(answer.status, &answer.body),
             Ok(Err(error)) => Word::Unclear(chain(&error)),
@@ -183,9 +186,9 @@ impl Hooks {
     }
 
     fn tell_unpublish(&self, facts: &Facts, end: End<'_>) {
-        let Some(url) = self.settings.on_unpublish.clone() else { return };
+        let Some(url) = self.0.settings.on_unpublish.clone() else { return };
         let body = body("unpublish", facts, Some(end));
-        self.notifier.tell(Notice { url, event: "unpublish", id: random_id(), body });
+        self.0.notifier.tell(Notice { url, event: "unpublish", id: random_id(), body });
     }
 }
 
@@ -203,7 +206,7 @@ impl Rest {
 #[derive(Debug)]
 pub(crate) struct Publication {
     hooks: Option<Hooks>,
-    facts: Facts,
+    facts: Box<Facts>,
     began: Instant,
     clean: bool,
     reason: String,
@@ -214,7 +217,7 @@ impl Publication {
     pub(crate) fn begin(hooks: Option<Hooks>, facts: Facts) -> Self {
         Self {
             hooks,
-            facts,
+            facts: Box::new(facts),
             began: Instant::now(),
             clean: false,
             reason: "the connection was lost".to_owned(),
