@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p rtmp`
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use divan::{Bencher, counter::BytesCount};
@@ -83,8 +83,9 @@ fn publication() -> Vec<u8> {
     ];
     const PPS: &[u8] = &[0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0];
     let video = h264::Config::from_units(vec![Bytes::from_static(SPS)], vec![Bytes::from_static(PPS)]);
-    publisher.send_video_config(&VideoConfig::H264(video.expect("sound sets")));
-    publisher.send_audio_config(&AudioConfig::Aac(aac::Config::lc(48_000, 2).expect("in the table")));
+    publisher.send_video_config(&Arc::new(VideoConfig::H264(video.expect("sound sets"))));
+    publisher
+        .send_audio_config(&Arc::new(AudioConfig::Aac(aac::Config::lc(48_000, 2).expect("in the table"))));
     for frame in 0..600i64 {
         let keyframe = frame % 60 == 0;
         let len = if keyframe { 200_000 } else { 21_000 };

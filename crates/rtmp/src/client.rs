@@ -5,9 +5,9 @@
 //! ```
 //! The owner bounds the waiting, and how many outbound bytes may pile up, by [`Publisher::outbound_len`].
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use media::{AudioConfig, MediaTime, Packet, TrackKind, VideoConfig};
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
     quirk::Quirks,
     secret::SecretText,
     session::ProtocolError,
+    tagger::{Tagger, wire_millis},
 };
 
 /// Chunk size that we send in, in bytes: a header for every 4096 bytes costs little, and audio need not wait long
@@ -29,6 +30,8 @@ const CHUNK_SIZE: u32 = 4096;
 /// Transactions of the dialogue.
 const CONNECT: f64 = 1.0;
 const CREATE_STREAM: f64 = 4.0;
+/// `capsEx`: the Reconnect Request is understood (Enhanced RTMP v2).
+const CAPS_RECONNECT: f64 = 1.0;
 /// Longest code or description kept of what the server says, in characters.
 const SENTENCE_MAX: usize = 300;
 
@@ -85,6 +88,8 @@ pub enum Event {
     },
     /// The server confirmed the end of the publication.
     Closed,
+    /// The server is about to stop, and asks to be left for another connection; it serves this one meanwhile.
+    ReconnectRequested,
 }
 
 enum State {
@@ -104,6 +109,7 @@ pub struct Publisher {
     reader: Reader,
     quirks: Quirks,
     events: VecDeque<Event>,
+    tagger: Tagger,
     /// Body of the message being written.
     scratch: BytesMut,
 }
@@ -126,6 +132,7 @@ impl Publisher {
             reader: Reader::new(limits, (1 + 2 * handshake::PACKET) as u64),
             quirks: Quirks::default(),
             events: VecDeque::new(),
+            tagger: Tagger::default(),
             scratch: BytesMut::new(),
         }
     }
@@ -180,40 +187,28 @@ impl Publisher {
         self.send(csid::AUDIO, kind::DATA, MediaTime::ZERO, &body);
     }
 
-    /// Sends the configuration of the pictures that follow; H.264 only.
-    pub fn send_video_config(&mut self, config: &VideoConfig) {
-        let Some(config) = config.h264() else { return };
-        let body = [&[0x17, 0, 0, 0, 0][..], &config.to_record()].concat();
-        self.send(csid::VIDEO, kind::VIDEO, MediaTime::ZERO, &body);
+    /// Sends the configuration of the pictures that follow.
+    pub fn send_video_config(&mut self, config: &Arc<VideoConfig>) {
+        self.send_tag(csid::VIDEO, kind::VIDEO, MediaTime::ZERO, |tagger, body| {
+            tagger.video_config(config, body)
+        });
     }
 
     /// Sends the configuration of the sound that follows.
-    pub fn send_audio_config(&mut self, config: &AudioConfig) {
-        let body = [&[0xAF, 0][..], &config.extradata()].concat();
-        self.send(csid::AUDIO, kind::AUDIO, MediaTime::ZERO, &body);
+    pub fn send_audio_config(&mut self, config: &Arc<AudioConfig>) {
+        self.send_tag(csid::AUDIO, kind::AUDIO, MediaTime::ZERO, |tagger, body| {
+            tagger.audio_config(config, body)
+        });
     }
 
-    /// Sends one packet, in decode order within its track. Times are told in whole milliseconds, modulo 2^32.
+    /// Sends one packet, in decode order within its track; its configuration went before. Times are told in whole
+    /// milliseconds, modulo 2^32.
     pub fn send_packet(&mut self, packet: &Packet) {
-        let mut body = std::mem::take(&mut self.scratch);
-        body.clear();
-        let chunk_stream = match packet.kind {
-            TrackKind::Video => {
-                body.put_u8(if packet.keyframe { 0x17 } else { 0x27 });
-                body.put_u8(1);
-                let composition = wire_millis(packet.pts).wrapping_sub(wire_millis(packet.dts));
-                body.put_slice(&composition.to_be_bytes()[1..]);
-                csid::VIDEO
-            }
-            TrackKind::Audio => {
-                body.put_slice(&[0xAF, 1]);
-                csid::AUDIO
-            }
+        let (chunk_stream, kind) = match packet.kind {
+            TrackKind::Video => (csid::VIDEO, kind::VIDEO),
+            TrackKind::Audio => (csid::AUDIO, kind::AUDIO),
         };
-        body.put_slice(&packet.data);
-        let kind = if packet.kind == TrackKind::Video { kind::VIDEO } else { kind::AUDIO };
-        self.send(chunk_stream, kind, packet.dts, &body);
-        self.scratch = body;
+        self.send_tag(chunk_stream, kind, packet.dts, |tagger, body| tagger.packet(packet, body));
     }
 
     /// Ends the publication: FCUnpublish and deleteStream. The server's confirmation is [`Event::Closed`].
@@ -223,6 +218,21 @@ impl Publisher {
         self.command(Encoder::new().put("FCUnpublish").put(6.0).put(Value::Null).put(name));
         let id = f64::from(stream);
         self.command(Encoder::new().put("deleteStream").put(7.0).put(Value::Null).put(id));
+    }
+
+    fn send_tag(
+        &mut self,
+        csid: u32,
+        kind: u8,
+        at: MediaTime,
+        write: impl FnOnce(&mut Tagger, &mut BytesMut) -> bool,
+    ) {
+        let mut body = std::mem::take(&mut self.scratch);
+        body.clear();
+        if write(&mut self.tagger, &mut body) {
+            self.send(csid, kind, at, &body);
+        }
+        self.scratch = body;
     }
 
     fn send(&mut self, csid: u32, kind: u8, at: MediaTime, body: &[u8]) {
@@ -245,6 +255,7 @@ impl Publisher {
             ("type", "nonprivate".into()),
             ("flashVer", concat!("FMLE/3.0 (compatible; Sluice ", env!("CARGO_PKG_VERSION"), ")").into()),
             ("tcUrl", Value::from(self.target.tc_url().as_str())),
+            ("capsEx", CAPS_RECONNECT.into()),
         ]);
         self.command(Encoder::new().put("connect").put(CONNECT).put(properties));
     }
@@ -301,6 +312,9 @@ impl Publisher {
                 self.state = State::Publishing { stream: *stream };
                 self.events.push_back(Event::Ready);
             }
+            (Some("NetConnection.Connect.ReconnectRequest"), _) => {
+                self.events.push_back(Event::ReconnectRequested);
+            }
             (Some("NetStream.Unpublish.Success"), State::Publishing { .. }) => {
                 self.state = State::Over;
                 self.events.push_back(Event::Closed);
@@ -317,10 +331,6 @@ impl Publisher {
         self.state = State::Over;
         self.events.push_back(Event::Refused { code: text("code"), description: text("description") });
     }
-}
-
-fn wire_millis(at: MediaTime) -> u32 {
-    at.ticks().div_euclid(media::TICKS_PER_MILLI) as u32
 }
 
 #[cfg(test)]

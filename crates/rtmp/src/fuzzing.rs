@@ -18,6 +18,7 @@ use crate::{
     limits::{FIRST_RESERVATION, Limits},
     message::kind,
     metadata::Metadata,
+    session::{ConnectVerdict, PlayVerdict},
     tracks::{Sink, Tracks},
 };
 
@@ -101,12 +102,13 @@ pub fn flv(mut data: &[u8]) {
     }
 }
 
-/// A session past its handshake; the first byte's bit 0 says past an accepted publish as well, the second byte is the
-/// size of the reads.
+/// A session past its handshake; the first byte's bit 0 says past an accepted publish as well, bit 1 that the
+/// owner is asked about `connect`; the second byte is the size of the reads.
 pub fn session(data: &[u8]) {
     let [first, step, data @ ..] = data else { return };
     let mut now = Instant::now();
-    let mut session = Session::new(now, Settings::default());
+    let ask_at_connect = first & 2 == 2;
+    let mut session = Session::new(now, Settings { ask_at_connect, ..Settings::default() });
     let mut opening = BytesMut::zeroed(1 + 2 * handshake::PACKET);
     opening[0] = 3;
     if first & 1 == 1 {
@@ -125,8 +127,11 @@ pub fn session(data: &[u8]) {
             .feed(now, piece)
             .and_then(|()| if session.deadline() <= now { session.tick(now) } else { Ok(()) });
         while let Some(event) = session.poll_event() {
-            if matches!(event, Event::PublishRequested(_)) {
-                session.answer(Verdict::Accept);
+            match event {
+                Event::PublishRequested(_) => session.answer(Verdict::Accept),
+                Event::PlayRequested(_) => session.answer_play(PlayVerdict::Accept),
+                Event::ConnectRequested(_) => session.answer_connect(ConnectVerdict::Accept { user: None }),
+                _ => {}
             }
         }
         session.take_outbound();

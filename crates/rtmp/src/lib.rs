@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
-//! RTMP as a publisher speaks it (Adobe RTMP 1.0, RTMPE, AMF0 and AMF3, FLV tag bodies), without any I/O: bytes and
-//! the time go in, events, bytes to send and the next deadline come out. Sockets, authorisation and threads belong to
-//! the caller.
+//! RTMP as publishers and players speak it (Adobe RTMP 1.0, RTMPE, AMF0 and AMF3, FLV tag bodies), without any I/O:
+//! bytes and the time go in, events, bytes to send and the next deadline come out. Sockets, authorisation and threads
+//! belong to the caller.
 //!
 //! ```text
 //!  bytes ─▶ handshake ─▶ chunk::Reader ─▶ Message ─┬▶ control, commands (amf0) ─▶ replies ─▶ chunk::Writer ─▶ bytes
@@ -30,6 +30,7 @@ mod quirk;
 mod rc4;
 mod secret;
 pub mod session;
+mod tagger;
 
 pub mod tracks;
 pub mod tunnel;

@@ -131,6 +131,10 @@ impl Link {
         self.user_control(event::STREAM_BEGIN, stream);
     }
 
+    pub(crate) fn stream_eof(&mut self, stream: u32) {
+        self.user_control(event::STREAM_EOF, stream);
+    }
+
     /// `_result`. Transaction 0 asks for none.
     pub(crate) fn result(&mut self, transaction: f64, properties: Value, information: Value) {
         self.reply("_result", transaction, properties, information);

@@ -40,6 +40,8 @@ pub mod kind {
 pub mod event {
     /// Stream Begin.
     pub const STREAM_BEGIN: u16 = 0;
+    /// Stream EOF.
+    pub const STREAM_EOF: u16 = 1;
     /// Ping Request.
     pub const PING_REQUEST: u16 = 6;
     /// Ping Response.

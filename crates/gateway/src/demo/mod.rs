@@ -9,6 +9,7 @@ mod picture;
 
 use std::{
     process::ExitCode,
+    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -115,7 +116,7 @@ async fn publish(target: Target, programme: Programme, length: Option<Duration>)
         }
     };
     tokio::pin!(end);
-    loop {
+    'live: loop {
         while let Some(event) = publisher.poll_event() {
             match event {
                 Event::Ready => {
@@ -125,6 +126,10 @@ async fn publish(target: Target, programme: Programme, length: Option<Duration>)
                 }
                 Event::Refused { code, description } => bail!("the gateway refuses: {description} ({code})"),
                 Event::Closed => bail!("the gateway closed the stream"),
+                Event::ReconnectRequested => {
+                    println!("The gateway is about to stop.");
+                    break 'live;
+                }
             }
         }
         writer
@@ -139,8 +144,8 @@ async fn publish(target: Target, programme: Programme, length: Option<Duration>)
             },
             item = next(&mut made) => match item {
                 Some(Made::Configs(video, audio)) => {
-                    publisher.send_video_config(&video);
-                    publisher.send_audio_config(&audio);
+                    publisher.send_video_config(&Arc::new(video));
+                    publisher.send_audio_config(&Arc::new(audio));
                 }
                 Some(Made::Packet(packet)) => publisher.send_packet(&packet),
                 Some(Made::Failed(cause)) => bail!("the demo's encoder failed: {cause}"),

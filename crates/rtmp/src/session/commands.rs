@@ -1,35 +1,35 @@
 //! Commands: a table of handlers, each good at any time. Encoders leave out, repeat and reorder all of them.
 //!
-//! A question with a transaction gets its answer, known or not; transaction 0 asks for none. `publish` is answered by
-//! status, `deleteStream` not at all.
+//! A question with a transaction gets its answer, known or not; transaction 0 asks for none. `publish`, `play`, `pause`
+//! and `seek` are answered by status, `deleteStream` not at all.
 
 use bytes::Bytes;
+use media::TrackKind;
 
-use super::{Call, Connected, Event, Publication, PublishRequest, Session, State, resolve::Server};
+use super::{Call, Connected, Event, Publication, PublishRequest, Session, State, connecting::connect_said};
 use crate::{
     amf0::{Value, decode_all, object},
-    limits::{FLASH_VER_MAX, Limit, STREAMS_MAX},
+    limits::{Limit, STREAMS_MAX},
     link::Link,
     message::Message,
-    metadata::printable,
     quirk::Quirk,
     secret::SecretText,
     session::{ProtocolError, RefusalCode},
 };
 
 /// One command, as far as it could be read.
-struct Command<'a> {
-    name: &'a str,
-    transaction: f64,
+pub(super) struct Command<'a> {
+    pub(super) name: &'a str,
+    pub(super) transaction: f64,
     /// What follows: the command object first.
-    arguments: &'a [Value],
+    pub(super) arguments: &'a [Value],
     /// The message stream it came on.
-    stream: u32,
+    pub(super) stream: u32,
 }
 
 impl Command<'_> {
     /// The string at `index` of the arguments, raw.
-    fn string(&self, index: usize) -> Option<&Bytes> {
+    pub(super) fn string(&self, index: usize) -> Option<&Bytes> {
         match self.arguments.get(index) {
             Some(Value::String(bytes)) => Some(bytes),
             _ => None,
@@ -97,59 +97,15 @@ impl Session {
             "createStream" => self.on_create_stream(command),
             "publish" => self.on_publish(command),
             "deleteStream" | "closeStream" => self.on_delete_stream(command),
-            "play" | "play2" => {
-                self.refuse(
-                    command.stream,
-                    "NetStream.Play.StreamNotFound",
-                    "This server takes streams over RTMP and plays them over HLS: open its web page to watch.",
-                );
-            }
+            "play" | "play2" => self.on_play(command),
+            "pause" | "pauseRaw" => self.on_pause(command),
+            "seek" => self.on_seek(),
+            "receiveAudio" => self.on_receive(TrackKind::Audio, command),
+            "receiveVideo" => self.on_receive(TrackKind::Video, command),
             "getStreamLength" => self.link.result(transaction, Value::Null, Value::Number(0.0)),
             "_result" | "_error" | "onStatus" => {} // answers, not questions
             _ => self.link.result(transaction, Value::Null, Value::Null),
         }
-    }
-
-    fn on_connect(&mut self, command: &Command<'_>) {
-        let empty = Value::Null;
-        let object_of =
-            command.arguments.iter().find(|value| matches!(value, Value::Object(_))).unwrap_or(&empty);
-        let text = |key| object_of.get(key).and_then(Value::text);
-        let server = match Server::parse(text("app").as_deref(), text("tcUrl").or(text("tcurl")).as_deref()) {
-            Ok(server) => server,
-            Err(error) => {
-                self.link.error(command.transaction, "NetConnection.Connect.InvalidApp", &error.to_string());
-                return self.close_softly();
-            }
-        };
-        self.link.open(self.settings.chunk_size);
-        // What was asked for, as far as it exists. Our own words stay in AMF0, which clients of either take.
-        let encoding =
-            if object_of.get("objectEncoding").and_then(Value::number) == Some(3.0) { 3.0 } else { 0.0 };
-        self.link.result(
-            command.transaction,
-            object([
-                ("fmsVer", "FMS/3,5,7,7009".into()),
-                ("capabilities", 31.0.into()),
-                ("mode", 1.0.into()),
-            ]),
-            object([
-                ("level", "status".into()),
-                ("code", "NetConnection.Connect.Success".into()),
-                ("description", "Connection succeeded.".into()),
-                ("objectEncoding", encoding.into()),
-            ]),
-        );
-        let timeouts = &self.settings.timeouts;
-        let until = (self.now + timeouts.publish).min(self.accepted + timeouts.unauthenticated);
-        self.state = State::Connected(Connected {
-            server,
-            said: connect_said(command),
-            flash_ver: text("flashVer").map(|text| printable(&text, FLASH_VER_MAX)),
-            streams: Vec::new(),
-            last_stream: 0,
-            phase: Publication::Idle { until, ended_one: false },
-        });
     }
 
     /// Livestream Studio and some hardware wait for onFCPublish, and want the transaction in it.
@@ -196,7 +152,12 @@ impl Session {
                     (RefusalCode::BadName.as_str(), "This connection publishes another stream already.");
                 self.link.status(stream, "error", code, text, []);
             }
-            Publication::Deciding { .. } => {} // no input is read while the owner decides
+            Publication::Playing(_) => {
+                let text = "This connection plays a stream; publish over another.";
+                self.link.status(stream, "error", RefusalCode::BadName.as_str(), text, []);
+            }
+            // No input is read while the owner decides.
+            Publication::Deciding { .. } | Publication::Asked { .. } => {}
             Publication::Idle { .. } => {
                 match connected.server.resolve(&String::from_utf8_lossy(&call.name)) {
                     Ok(resolved) => {
@@ -204,6 +165,7 @@ impl Session {
                             app: resolved.app,
                             name: SecretText::new(resolved.name),
                             query: SecretText::new(resolved.query),
+                            user: connected.user.clone(),
                             tc_url_host: connected.server.host.clone(),
                             flash_ver: connected.flash_ver.clone(),
                         }));
@@ -236,6 +198,7 @@ impl Session {
     }
 
     fn unpublish(&mut self) {
+        self.leave_play();
         let State::Connected(Connected { phase: Publication::Publishing(publishing), .. }) = &self.state
         else {
             return;
@@ -244,15 +207,4 @@ impl Session {
         self.link.status(stream, "status", "NetStream.Unpublish.Success", "The stream has ended.", []);
         self.end_publication(true);
     }
-}
-
-/// What tells one `connect` from another.
-fn connect_said(command: &Command<'_>) -> (Option<Bytes>, Option<Bytes>) {
-    let said = |key| {
-        command.arguments.iter().find_map(|value| match value.get(key) {
-            Some(Value::String(bytes)) => Some(Bytes::copy_from_slice(bytes)),
-            _ => None,
-        })
-    };
-    (said("app"), said("tcUrl"))
 }

@@ -41,8 +41,8 @@ pub enum ProtocolError {
     /// A second `connect` differs from the first.
     #[error("connect came twice, to different addresses")]
     ConnectChanged,
-    /// Input beyond the limit came while the publisher was being decided on.
-    #[error("more than {limit} bytes came before publish was answered")]
+    /// Input beyond the limit came while the client was being decided on.
+    #[error("more than {limit} bytes came before its request was answered")]
     Held {
         /// The limit.
         limit: usize,
@@ -84,7 +84,7 @@ pub enum Phase {
     Connect,
     /// `publish`.
     Publish,
-    /// The owner's answer to `publish`.
+    /// The owner's answer to `connect`, `publish` or `play`.
     Verdict,
     /// The first audio or video message.
     FirstMedia,
@@ -113,7 +113,7 @@ impl fmt::Display for Phase {
             Self::Handshake => "the whole handshake",
             Self::Connect => "connect",
             Self::Publish => "publish",
-            Self::Verdict => "the answer to publish",
+            Self::Verdict => "the answer to its request",
             Self::FirstMedia => "the first audio or video message",
             Self::Media => "another audio or video message",
         })

@@ -61,10 +61,10 @@ impl Joined {
     }
 }
 
-fn configs() -> (VideoConfig, AudioConfig) {
+fn configs() -> (Arc<VideoConfig>, Arc<AudioConfig>) {
     let video =
         h264::Config::from_units(vec![Bytes::from_static(SPS)], vec![Bytes::from_static(PPS)]).unwrap();
-    (VideoConfig::H264(video), AudioConfig::Aac(aac::Config::lc(48_000, 2).unwrap()))
+    (Arc::new(VideoConfig::H264(video)), Arc::new(AudioConfig::Aac(aac::Config::lc(48_000, 2).unwrap())))
 }
 
 /// 25 fps with a keyframe each second and one frame of reordering; 48 kHz AAC.
@@ -119,12 +119,12 @@ fn publisher_and_session_understand_each_other() {
             Event::Metadata(metadata) => assert_eq!(metadata.encoder.as_deref(), Some("test")),
             Event::PublishEnded { clean } => assert!(clean),
             Event::PublishRequested(request) => assert_eq!(request.query.expose(), "a=b"),
-            Event::Note(note) => panic!("{note}"),
+            other => panic!("{other:?}"),
         }
     }
     let mut want = vec![
-        MediaEvent::VideoConfig(TrackId::default(), Arc::new(video)),
-        MediaEvent::AudioConfig(TrackId::default(), Arc::new(audio)),
+        MediaEvent::VideoConfig(TrackId::default(), video),
+        MediaEvent::AudioConfig(TrackId::default(), audio),
     ];
     want.extend(packets(60).into_iter().map(MediaEvent::Packet));
     for (got, want) in media.iter().zip(&want) {

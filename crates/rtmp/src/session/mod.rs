@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  Handshake ─▶ Connecting ─connect▶ Connected: Idle ─publish▶ Deciding ─answer▶ Publishing ─▶ Idle …
-//!                                                                  └─ refused, shut down ─▶ Closing ─▶ Closed
+//!                                                │                 └─ refused, shut down ─▶ Closing ─▶ Closed
+//!                                                └─play▶ Asked ─answer_play▶ Playing ─▶ Idle …
 //! ```
 //! What encoders say between `connect` and `publish` comes in any order, and much of it twice or never, so commands
 //! are a table of handlers that do not lean on each other (`commands`). Media goes to [`crate::tracks`].
@@ -10,7 +11,10 @@
 //! Every accepted publication ends in exactly one [`Event::PublishEnded`], unless the session is dropped first.
 
 mod commands;
+mod connecting;
 mod error;
+mod negotiation;
+mod playing;
 mod publishing;
 mod resolve;
 
@@ -23,8 +27,14 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use media::{MediaEvent, timeline::Repairs};
 
-pub use self::error::{Phase, ProtocolError};
-use self::{publishing::Publishing, resolve::Server};
+use self::{
+    connecting::Guest, negotiation::Abilities, playing::Playing, publishing::Publishing, resolve::Server,
+};
+pub use self::{
+    connecting::{ConnectRequest, ConnectVerdict},
+    error::{Phase, ProtocolError},
+    playing::{PlayRequest, PlayVerdict},
+};
 use crate::{
     chunk::Reader,
     handshake::{self, HandshakeKind},
@@ -49,6 +59,9 @@ pub struct Settings {
     pub chunk_size: u32,
     /// Whether RTMPE is offered. It hides a stream from nobody who tries: count it as sent in the clear.
     pub rtmpe: bool,
+    /// Whether the owner is asked about each `connect`, with [`Event::ConnectRequested`]. Otherwise all are let in, and
+    /// credentials in them are not looked at.
+    pub ask_at_connect: bool,
 }
 
 impl Default for Settings {
@@ -58,6 +71,7 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             chunk_size: OUTBOUND_CHUNK_SIZE,
             rtmpe: true,
+            ask_at_connect: false,
         }
     }
 }
@@ -65,6 +79,8 @@ impl Default for Settings {
 /// What a session tells its owner.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
+    /// A client connects. Input waits, up to a limit, until [`Session::answer_connect`].
+    ConnectRequested(ConnectRequest),
     /// A publisher asks to publish. Input waits, up to a limit, until [`Session::answer`].
     PublishRequested(PublishRequest),
     /// Media, normalised and on the stream's own clock.
@@ -77,6 +93,10 @@ pub enum Event {
         /// or a shutdown did. A connection that is simply gone is the owner's to notice.
         clean: bool,
     },
+    /// A player asks to play. Input waits, up to a limit, until [`Session::answer_play`].
+    PlayRequested(PlayRequest),
+    /// The player stopped, by itself or with the connection's end.
+    PlayEnded,
     /// A quirk of this peer, told once per connection; free of secrets and control characters.
     Note(String),
 }
@@ -91,6 +111,8 @@ pub struct PublishRequest {
     /// `k=v&k=v` of stream name and server address together, as sent (not decoded); the name's values come first and
     /// win.
     pub query: SecretText,
+    /// The user whose password the encoder has proven when it connected.
+    pub user: Option<String>,
     /// Host of the server address, without port.
     pub tc_url_host: Option<String>,
     /// What the encoder calls itself, for logs.
@@ -154,6 +176,8 @@ enum State {
     Connecting {
         since: Instant,
     },
+    /// The owner looks at `connect`.
+    Admitting(Box<Guest>),
     Connected(Connected),
     /// The last words are going out. `until` is set by the first tick, so that they have left before the wait starts.
     Closing {
@@ -167,12 +191,16 @@ struct Connected {
     /// The arguments of `connect`, to know a repetition by.
     said: (Option<Bytes>, Option<Bytes>),
     flash_ver: Option<String>,
+    abilities: Abilities,
+    /// Whose password was proven at `connect`.
+    user: Option<String>,
     /// Message streams that `createStream` made, lowest first.
     streams: Vec<u32>,
     last_stream: u32,
     phase: Publication,
 }
 
+/// What a connection is used for.
 enum Publication {
     /// None yet, or none any more.
     Idle {
@@ -185,9 +213,17 @@ enum Publication {
         call: Call,
     },
     Publishing(Box<Publishing>),
+    /// The owner decides about a player.
+    Asked {
+        until: Instant,
+        call: Call,
+        /// The player wants to hear of a new beginning.
+        reset: bool,
+    },
+    Playing(Box<Playing>),
 }
 
-/// What `publish` said.
+/// What `publish` or `play` said.
 #[derive(Clone, PartialEq, Eq)]
 struct Call {
     stream: u32,
@@ -212,7 +248,7 @@ pub struct Session {
     events: VecDeque<Event>,
     /// Media events of one message, on their way to `events`.
     sink: VecDeque<MediaEvent>,
-    /// Input behind a `publish` that awaits its answer.
+    /// Input behind a request that awaits its answer.
     held: BytesMut,
     /// Met while held input was read; told by the next `feed` or `tick`.
     failed: Option<ProtocolError>,
@@ -229,11 +265,13 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             State::Handshake(_) => "handshake",
-            State::Connecting { .. } => "connecting",
+            State::Connecting { .. } | State::Admitting(_) => "connecting",
             State::Connected(connected) => match connected.phase {
                 Publication::Idle { .. } => "idle",
                 Publication::Deciding { .. } => "deciding",
                 Publication::Publishing(_) => "publishing",
+                Publication::Asked { .. } => "asked to play",
+                Publication::Playing(_) => "playing",
             },
             State::Closing { .. } => "closing",
             State::Closed => "closed",
@@ -318,9 +356,7 @@ impl Session {
                 commands::publish_started(&mut self.link, &call);
                 connected.phase = Publication::Publishing(Box::new(Publishing::new(self.now, call)));
                 self.reader.publisher_accepted();
-                let held = std::mem::take(&mut self.held);
-                let result = self.consume(&held);
-                self.failed = self.settle(result).err();
+                self.go_on();
             }
             (Publication::Deciding { call, .. }, Verdict::Refuse { code, description }) => {
                 let stream = call.stream;
@@ -344,6 +380,11 @@ impl Session {
         self.link.take()
     }
 
+    /// How many bytes `take_outbound` would give.
+    pub fn outbound_len(&self) -> usize {
+        self.link.out.len()
+    }
+
     /// When `tick` wants to be called; may lie in the past.
     pub fn deadline(&self) -> Instant {
         let timeouts = &self.settings.timeouts;
@@ -354,9 +395,13 @@ impl Session {
             State::Handshake(_) if self.link.received() == 0 => self.accepted + timeouts.first_byte,
             State::Handshake(_) => self.accepted + timeouts.handshake,
             State::Connecting { since } => *since + timeouts.connect,
+            State::Admitting(guest) => guest.until,
             State::Connected(connected) => match &connected.phase {
-                Publication::Idle { until, .. } | Publication::Deciding { until, .. } => *until,
+                Publication::Idle { until, .. }
+                | Publication::Deciding { until, .. }
+                | Publication::Asked { until, .. } => *until,
                 Publication::Publishing(publishing) => publishing.deadline(timeouts),
+                Publication::Playing(playing) => playing.deadline(timeouts),
             },
             State::Closing { until } => until.unwrap_or(self.now),
             State::Closed => self.now,
@@ -370,6 +415,7 @@ impl Session {
 
     /// Tells the peer `reason`, a sentence for its user, then closes. An encoder that reconnects by itself will.
     pub fn shut_down(&mut self, reason: &str) {
+        self.end_play(reason);
         match &self.state {
             State::Connected(connected) => {
                 if let Publication::Publishing(publishing) = &connected.phase {
@@ -433,7 +479,11 @@ impl Session {
     fn consume(&mut self, mut input: &[u8]) -> Result<(), ProtocolError> {
         loop {
             match &mut self.state {
-                State::Connected(Connected { phase: Publication::Deciding { .. }, .. }) => {
+                State::Admitting(_)
+                | State::Connected(Connected {
+                    phase: Publication::Deciding { .. } | Publication::Asked { .. },
+                    ..
+                }) => {
                     let limit = self.settings.limits.held;
                     if self.held.len() + input.len() > limit {
                         return Err(ProtocolError::Held { limit });
@@ -449,6 +499,13 @@ impl Session {
                 State::Handshake(_) | State::Closing { .. } | State::Closed => return Ok(()),
             }
         }
+    }
+
+    /// Reads what came while the owner decided.
+    fn go_on(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        let result = self.consume(&held);
+        self.failed = self.settle(result).err();
     }
 
     fn on_message(&mut self, message: &Message) -> Result<(), ProtocolError> {
@@ -476,13 +533,22 @@ impl Session {
             State::Handshake(_) if self.link.received() == 0 => late(Phase::FirstByte, timeouts.first_byte),
             State::Handshake(_) => late(Phase::Handshake, timeouts.handshake),
             State::Connecting { .. } => late(Phase::Connect, timeouts.connect),
+            State::Admitting(_) => late(Phase::Verdict, timeouts.verdict),
             State::Connected(connected) => match &mut connected.phase {
                 Publication::Idle { ended_one: true, .. } => {
                     self.state = State::Closed; // the encoder said goodbye and left its end of the line open
                     Ok(())
                 }
                 Publication::Idle { .. } => late(Phase::Publish, timeouts.publish),
-                Publication::Deciding { .. } => late(Phase::Verdict, timeouts.verdict),
+                Publication::Deciding { .. } | Publication::Asked { .. } => {
+                    late(Phase::Verdict, timeouts.verdict)
+                }
+                Publication::Playing(playing) => {
+                    playing.pinged(self.now);
+                    let stamp = self.now.duration_since(self.accepted).as_millis() as u32;
+                    self.link.ping(stamp, &mut self.quirks);
+                    Ok(())
+                }
                 Publication::Publishing(publishing) => {
                     if let Some((phase, limit)) = publishing.overdue(self.now, &timeouts) {
                         return late(phase, limit);
@@ -514,6 +580,7 @@ impl Session {
     /// The last words are in the outbound bytes: let them arrive.
     fn close_softly(&mut self) {
         self.end_publication(false);
+        self.leave_play();
         self.held.clear();
         self.state = State::Closing { until: None };
     }
@@ -533,6 +600,7 @@ impl Session {
         }
         if result.is_err() {
             self.end_publication(false);
+            self.leave_play();
             self.state = State::Closed;
         }
         result
@@ -545,5 +613,7 @@ mod amf3_tests;
 mod encrypted_tests;
 #[cfg(test)]
 mod joined_tests;
+#[cfg(test)]
+mod playing_tests;
 #[cfg(test)]
 mod tests;

@@ -48,16 +48,18 @@ impl Server {
     pub(super) fn parse(app: Option<&str>, tc_url: Option<&str>) -> Result<Self, Unresolvable> {
         let tc_url =
             tc_url.unwrap_or_default().trim_matches(|c: char| is_padding(c) || c == '"' || c == '\'');
+        let tc_url = without_auth(tc_url);
         if tc_url.len() > TC_URL_MAX {
             return Err(Unresolvable::LongUrl);
         }
         let (host, path) = split_url(tc_url);
-        let (url_path, url_query) = split_query(without_auth(path));
-        let app = without_auth(app.unwrap_or(url_path).trim_matches(is_padding));
+        let (url_path, url_query) = split_query(path);
+        let app = without_auth(app.unwrap_or_default().trim_matches(is_padding));
         if app.len() > APP_MAX {
             return Err(Unresolvable::LongApp);
         }
         let (app_path, app_query) = split_query(app);
+        let app_path = if app_path.is_empty() { url_path } else { app_path };
         let elements = elements(app_path);
         check_clean(&elements)?;
         let host =
@@ -65,7 +67,12 @@ impl Server {
         Ok(Self { elements, queries: [app_query.to_owned(), url_query.to_owned()], host })
     }
 
-    /// Joins `name`, as `publish` gave it.
+    /// The application, without credentials.
+    pub(super) fn app(&self) -> String {
+        self.elements.join("/")
+    }
+
+    /// Joins `name`, as `publish` or `play` gave it.
     pub(super) fn resolve(&self, name: &str) -> Result<Resolved, Unresolvable> {
         let raw = name.trim_matches(is_padding);
         if raw.len() > NAME_MAX {
@@ -110,7 +117,8 @@ fn is_padding(c: char) -> bool {
 
 /// librtmp appends its credentials to whatever stands there; no part of them is a path.
 fn without_auth(text: &str) -> &str {
-    text.find("?authmod=").map_or(text, |at| &text[..at])
+    let at = text.find("?authmod=").or_else(|| text.find("&authmod="));
+    at.map_or(text, |at| &text[..at])
 }
 
 /// Host without userinfo and port, and what follows the first slash.
@@ -220,6 +228,30 @@ mod tests {
         check("query on an empty key", "live/show", url, "?key=a/b", ["live", "show", "key=a/b"]);
         check("name wins", "live?a=1&b=2", "rtmp://host/live?c=3&a=0", "n?b=9", ["live", "n", "b=9&a=1&c=3"]);
         check("credentials in app", "live?authmod=adobe&user=u", url, "key", ["live", "key", ""]);
+        check("credentials twice", "live?authmod=llnw?authmod=llnw&user=u", url, "key", ["live", "key", ""]);
+        check(
+            "credentials behind a query",
+            "live?a=1&authmod=adobe&user=u",
+            url,
+            "key",
+            ["live", "key", "a=1"],
+        );
+        check(
+            "credentials in both",
+            "live?a=1?authmod=x",
+            "rtmp://h/live?a=1?authmod=x",
+            "k",
+            ["live", "k", "a=1"],
+        );
+        check(
+            "base64 in credentials",
+            "live?authmod=adobe&response=a/b+c==",
+            url,
+            "key",
+            ["live", "key", ""],
+        );
+        check("application in the address alone", "", "rtmp://host/live", "key", ["live", "key", ""]);
+        check("whole address in the address alone", "", "rtmp://host/live/key", "", ["live", "key", ""]);
         check(
             "nothing but credentials in app",
             "?authmod=adobe&user=u",
@@ -238,6 +270,8 @@ mod tests {
             ("rtmps://user:p@ss@example.org:0/live", Some("example.org")),
             ("rtmp://[::1]:1935/live", Some("::1")),
             ("rtmp:///live", None),
+            ("rtmp://host?authmod=adobe&user=a@b", Some("host")),
+            ("rtmp://host:99999/live", Some("host")),
             ("live", None),
             ("", None),
         ] {
