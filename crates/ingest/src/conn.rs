@@ -1,5 +1,7 @@
 //! One connection: a socket on one side, an `rtmp::Session` in the middle, a [`Lane`] on the other side.
 
+mod guests;
+
 use std::{
     cell::RefCell,
     future::poll_fn,
@@ -20,12 +22,14 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until, timeout},
 };
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use self::guests::{PLAYER_BACKLOG, Player, next_for};
 use crate::{
+    owner::Owner,
     paced::Pace,
     publisher::{Decision, FromPublisher, Lane, PublishRequest, Refusal},
+    shutdown::Shutdown,
 };
 
 /// How long a lane may stay full before its publisher is closed.
@@ -59,18 +63,19 @@ pub(crate) async fn serve(
     pace: Pace,
     peer: SocketAddr,
     settings: &Settings,
-    requests: mpsc::Sender<PublishRequest>,
-    stop: CancellationToken,
+    owner: Owner,
+    shutdown: Shutdown,
 ) {
     let mut conn = Conn {
         session: Session::new(std::time::Instant::now(), settings.clone()),
         peer,
         pace,
-        requests,
+        owner,
+        player: None,
         lane: None,
         ended: false,
     };
-    let outcome = conn.drive(io, stop).await;
+    let outcome = conn.drive(io, &shutdown).await;
     let stats = conn.session.stats();
     let why = match &outcome {
         Ok(why) => (*why).to_owned(),
@@ -108,7 +113,8 @@ struct Conn {
     session: Session,
     peer: SocketAddr,
     pace: Pace,
-    requests: mpsc::Sender<PublishRequest>,
+    owner: Owner,
+    player: Option<Player>,
     lane: Option<Lane>,
     ended: bool,
 }
@@ -118,17 +124,21 @@ impl Conn {
     async fn drive(
         &mut self,
         io: impl AsyncRead + AsyncWrite + Unpin,
-        stop: CancellationToken,
+        shutdown: &Shutdown,
     ) -> Result<&'static str, ConnError> {
         let (mut reader, mut writer) = tokio::io::split(io);
         let mut replies = BytesMut::new();
         let mut told_stats = Instant::now();
         let mut deadline = Box::pin(sleep_until(self.session.deadline().into()));
-        let mut stopping = false;
+        let (mut stopping, mut draining) = (false, false);
+        let mut able = None;
         let received = metrics::counter!("sluice_rtmp_received_bytes_total");
         let result = loop {
             if let Err(error) = self.handle_events().await {
                 break Err(error);
+            }
+            if able.is_none() && self.session.reconnects() {
+                able = Some(shutdown.count_able());
             }
             let outbound = self.session.take_outbound();
             if replies.len() + outbound.len() <= UNREAD_REPLIES || !self.publishing() {
@@ -151,9 +161,15 @@ impl Conn {
             }
             tokio::select! {
                 biased;
-                () = stop.cancelled(), if !stopping => {
+                () = shutdown.stopped(), if !stopping => {
                     stopping = true;
                     self.session.shut_down("the server is shutting down");
+                }
+                () = shutdown.draining(), if !draining => {
+                    draining = true;
+                    if self.session.request_reconnect("The server is about to stop; connect again.") {
+                        debug!("asked to connect elsewhere");
+                    }
                 }
                 reason = farewell(&mut self.lane), if !stopping => {
                     stopping = true;
@@ -164,6 +180,9 @@ impl Conn {
                     Ok(count) => replies.advance(count),
                     Err(error) => break Err(error.into()),
                 },
+                item = next_for(&mut self.player), if replies.len() < PLAYER_BACKLOG => {
+                    self.play(item, replies.len());
+                }
                 () = &mut deadline => {
                     let now = std::time::Instant::now();
                     // Media moves the deadline away all the time; the timer follows when it fires, not before.
@@ -203,7 +222,10 @@ impl Conn {
     async fn handle_events(&mut self) -> Result<(), ConnError> {
         while let Some(event) = self.session.poll_event() {
             match event {
+                Event::ConnectRequested(request) => self.admit(request).await,
                 Event::PublishRequested(request) => self.ask(request).await,
+                Event::PlayRequested(request) => self.ask_to_play(request).await,
+                Event::PlayEnded => self.player = None,
                 Event::Media(media) => self.send(FromPublisher::Media(media)).await?,
                 Event::Metadata(metadata) => self.send(FromPublisher::Metadata(metadata)).await?,
                 Event::PublishEnded { clean } => {
@@ -226,11 +248,12 @@ impl Conn {
             app: request.app,
             name: request.name,
             query: request.query,
+            user: request.user,
             encoder: request.flash_ver,
             reply,
         };
         let decision = timeout(DECISION_LIMIT, async {
-            self.requests.send(asked).await.ok()?;
+            self.owner.publish.send(asked).await.ok()?;
             answer.await.ok()
         })
         .await;

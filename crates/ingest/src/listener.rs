@@ -11,13 +11,11 @@ use std::{
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::mpsc,
     task::JoinSet,
 };
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info_span, warn};
 
-use crate::{addresses::AddressList, conn, paced::PacedSocket, publisher::PublishRequest};
+use crate::{addresses::AddressList, conn, owner::Owner, paced::PacedSocket, shutdown::Shutdown};
 
 /// How a listener treats its peers.
 #[derive(Debug, Clone)]
@@ -116,14 +114,9 @@ impl Listener {
         self.address
     }
 
-    /// Accepts until `stop`, then lets connections say goodbye for `grace` and returns when all have ended.
-    /// Publishing clients are asked about through `requests`.
-    pub async fn run(
-        self,
-        settings: Settings,
-        requests: mpsc::Sender<PublishRequest>,
-        stop: CancellationToken,
-    ) {
+    /// Accepts until `shutdown` drains, then lets connections say goodbye for `grace` once it stops, and returns when
+    /// all have ended. `owner` is asked about clients.
+    pub async fn run(self, settings: Settings, owner: Owner, shutdown: Shutdown) {
         let socket = match TcpListener::from_std(self.socket) {
             Ok(socket) => socket,
             Err(error) => {
@@ -137,7 +130,7 @@ impl Listener {
         let mut refused: u64 = 0;
         loop {
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = shutdown.draining() => break,
                 Some(_) = connections.join_next() => {}
                 accepted = socket.accept() => match accepted {
                     Err(error) => {
@@ -164,10 +157,10 @@ impl Listener {
                             continue;
                         };
                         prepare(&stream);
-                        let (requests, settings, stop) = (requests.clone(), settings.clone(), stop.clone());
+                        let (owner, settings, shutdown) = (owner.clone(), settings.clone(), shutdown.clone());
                         let task = async move {
                             let (socket, pace) = PacedSocket::new(stream);
-                            conn::serve(socket, pace, peer, &settings.session, requests, stop).await;
+                            conn::serve(socket, pace, peer, &settings.session, owner, shutdown).await;
                             drop(seat);
                         };
                         connections.spawn(task.instrument(info_span!("conn", %peer)));
@@ -175,6 +168,12 @@ impl Listener {
                 },
             }
             metrics::gauge!("sluice_rtmp_connections").set(connections.len() as f64);
+        }
+        drop(socket);
+        let emptied = async { while connections.join_next().await.is_some() {} };
+        tokio::select! {
+            () = shutdown.stopped() => {}
+            () = emptied => return,
         }
         let drained = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(settings.grace, drained).await.is_err() {

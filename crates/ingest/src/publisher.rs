@@ -17,6 +17,8 @@ pub struct PublishRequest {
     pub name: SecretText,
     /// What stood behind `?` in application, URL or name, merged.
     pub query: SecretText,
+    /// The user whose password it has proven when it connected.
+    pub user: Option<String>,
     /// What the encoder calls itself.
     pub encoder: Option<String>,
     /// Where the decision goes.
