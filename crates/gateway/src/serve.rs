@@ -6,7 +6,7 @@
 use std::{io::IsTerminal, net::SocketAddr, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
-use ingest::Listener;
+use ingest::{Listener, Owner, Shutdown};
 use media::StreamName;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::{
@@ -196,15 +196,16 @@ fn run_media(
     let desk = Desk { shared: shared.clone(), gate: Arc::new(gate), takeover: config.takeover };
     let (ended, end) = oneshot::channel();
     let work = async move {
-        let (requests, inbox) = mpsc::channel(REQUESTS);
-        let stop_ingest = CancellationToken::new();
-        let ingest = tokio::spawn(rtmp.run(settings, requests, stop_ingest.clone()));
+        let (publish, inbox) = mpsc::channel(REQUESTS);
+        let owner = Owner { publish, play: None, connect: None };
+        let shutdown = Shutdown::default();
+        let ingest = tokio::spawn(rtmp.run(settings, owner, shutdown.clone()));
         desk.run(how, inbox, stop).await;
         shared.stop.cancel();
         shared.tasks.close();
         shared.tasks.wait().await;
         shared.store.flush();
-        stop_ingest.cancel();
+        shutdown.stop();
         let _ = ingest.await;
     };
     std::thread::Builder::new()
