@@ -26,6 +26,16 @@ fn amf_number(out: &mut Vec<u8>, number: f64) {
     out.extend(number.to_be_bytes());
 }
 
+/// The simple handshake (RTMP 1.0 §5.2).
+pub(super) fn shake_hands(stream: &mut TcpStream) -> Result<()> {
+    let mut hello = vec![3];
+    hello.resize(1 + 1536, 0);
+    stream.write_all(&hello)?;
+    let mut answer = vec![0; 1 + 1536 + 1536];
+    stream.read_exact(&mut answer).context("S0, S1, S2")?;
+    Ok(stream.write_all(&answer[1..1537])?)
+}
+
 impl Wire {
     /// Connects to `host:port` and publishes `name` in the app `live`.
     pub fn publish(address: &str, name: &str) -> Result<Self> {
@@ -33,12 +43,7 @@ impl Wire {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         stream.set_write_timeout(Some(Duration::from_secs(10)))?;
-        let mut hello = vec![3];
-        hello.resize(1 + 1536, 0);
-        stream.write_all(&hello)?;
-        let mut answer = vec![0; 1 + 1536 + 1536];
-        stream.read_exact(&mut answer).context("S0, S1, S2")?;
-        stream.write_all(&answer[1..1537])?;
+        shake_hands(&mut stream)?;
         let mut wire = Wire { stream, started: Instant::now() };
         wire.message(2, 1, 0, 0, &CHUNK.to_be_bytes())?;
 
