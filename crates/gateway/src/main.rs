@@ -9,6 +9,7 @@ mod desk;
 mod doctor;
 mod keys;
 mod ladder;
+mod multitrack;
 mod ready;
 mod serve;
 mod store;

@@ -26,6 +26,7 @@ use crate::{
     cli::ServeFlags,
     config::{Config, LogFormat},
     desk::{Desk, gate::Gate, webhook::Hooks},
+    multitrack,
     store::Store,
     stream,
 };
@@ -115,7 +116,20 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
         Hooks::start(config.webhooks.clone(), tokio::runtime::Handle::current())?.unzip();
 
     let (stop_media, stop_http) = (CancellationToken::new(), CancellationToken::new());
-    let media = run_media(rtmp, &config, shared, hooks, stop_media.clone())?;
+    let gate = Arc::new(Gate {
+        deny: config.publish_deny.clone(),
+        allow: config.publish_allow.clone(),
+        rules: config.rules.clone(),
+        store: store.clone(),
+        hooks,
+    });
+    let router = router.merge(multitrack::router(multitrack::Settings {
+        gate: gate.clone(),
+        rungs: shared.settings.wishes.rungs.clone(),
+        url: config.publish_url.clone(),
+        rtmp_port: rtmp_address.port(),
+    }));
+    let media = run_media(rtmp, &config, shared, gate, stop_media.clone())?;
     let origin = tokio::spawn(origin::serve(http, router, origin::Limits::default(), stop_http.clone()));
     let upkeep = tokio::spawn(async move {
         let mut every = tokio::time::interval(std::time::Duration::from_secs(5));
@@ -170,7 +184,7 @@ fn run_media(
     rtmp: Listener,
     config: &Config,
     shared: stream::Shared,
-    hooks: Option<Hooks>,
+    gate: Arc<Gate>,
     stop: CancellationToken,
 ) -> anyhow::Result<oneshot::Receiver<()>> {
     let mut session =
@@ -186,14 +200,7 @@ fn run_media(
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
     let how = config.on_shutdown;
-    let gate = Gate {
-        deny: config.publish_deny.clone(),
-        allow: config.publish_allow.clone(),
-        rules: config.rules.clone(),
-        store: shared.store.clone(),
-        hooks,
-    };
-    let desk = Desk { shared: shared.clone(), gate: Arc::new(gate), takeover: config.takeover };
+    let desk = Desk { shared: shared.clone(), gate, takeover: config.takeover };
     let (ended, end) = oneshot::channel();
     let work = async move {
         let (publish, inbox) = mpsc::channel(REQUESTS);

@@ -43,6 +43,7 @@ pub(crate) struct Config {
     pub data_dir: PathBuf,
     pub hold: Duration,
     pub takeover: bool,
+    pub publish_url: Option<String>,
     pub publish_allow: AddressList,
     pub publish_deny: AddressList,
     /// `[[publish.rule]]`, from the file alone.
@@ -77,6 +78,7 @@ impl Default for Config {
             data_dir: PathBuf::from("data"),
             hold: Duration::from_secs(30),
             takeover: true,
+            publish_url: None,
             publish_allow: AddressList::default(),
             publish_deny: AddressList::default(),
             rules: Vec::new(),
@@ -172,6 +174,23 @@ pub(crate) const SETTINGS: &[Setting] = &[
                After 4 takeovers within a minute nobody takes over for 30 s.",
         get: |c| c.takeover.to_string(),
         set: |c, v| read_flag(v).map(|v| c.takeover = v),
+    },
+    Setting {
+        key: "publish.url",
+        help: "Where OBS is sent that asks for its multitrack configuration, such as rtmps://live.example.org/live.\n\
+               Empty: the host that it asked, at the port of rtmp.listen.",
+        get: |c| c.publish_url.clone().unwrap_or_default(),
+        set: |c, v| match v.trim() {
+            "" => {
+                c.publish_url = None;
+                Ok(())
+            }
+            url if url.starts_with("rtmp://") || url.starts_with("rtmps://") => {
+                c.publish_url = Some(url.to_owned());
+                Ok(())
+            }
+            _ => Err(format!("{v:?} is not an address: write it like \"rtmps://live.example.org/live\"")),
+        },
     },
     Setting {
         key: "publish.allow",

@@ -30,6 +30,18 @@ impl Claim {
         }
     }
 
+    /// A stream key by itself, as the OBS configuration endpoint is given it (`KEY` or `NAME?key=KEY`).
+    pub(crate) fn of_key(address: IpAddr, text: &str) -> Self {
+        let (name, query) = text.trim().split_once('?').unwrap_or((text.trim(), ""));
+        Self {
+            address: address.to_canonical(),
+            app: "live".to_owned(),
+            name: SecretText::new(name),
+            query: SecretText::new(query),
+            encoder: None,
+        }
+    }
+
     /// The publish name as it was sent: a public name, or a key.
     pub(crate) fn name(&self) -> &str {
         self.name.expose()

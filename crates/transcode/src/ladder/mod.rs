@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use plan::plan;
 pub use replan::replan;
+pub use size::{Picture, pictures};
 pub(crate) use size::{cap, level};
 
 use crate::source::{Rate, level_name};

@@ -18,6 +18,34 @@ pub(crate) fn cap(bitrate_bps: u32) -> (u32, u32) {
     (bitrate_bps.saturating_add(bitrate_bps / 4), bitrate_bps)
 }
 
+/// One size of a ladder that somebody else is to encode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Picture {
+    /// Pixels, even.
+    pub width: u32,
+    /// Pixels, even.
+    pub height: u32,
+    /// Average bits a second.
+    pub bitrate_bps: u32,
+}
+
+/// The ladder of a picture of `size`, largest first, its own size included: the operator's `rungs` that fit into it, or
+/// what fits below it where the operator names none.
+pub fn pictures(size: (u32, u32), rate: Option<FrameRate>, rungs: &[RungWish]) -> Vec<Picture> {
+    let short = size.0.min(size.1);
+    let wishes = if rungs.is_empty() {
+        std::iter::once(RungWish { height: short, bitrate_bps: None }).chain(below(short)).collect()
+    } else {
+        rungs.iter().filter(|rung| rung.height <= short).copied().collect::<Vec<_>>()
+    };
+    let picture = |wish: RungWish| {
+        let (width, height) = scaled(size, wish.height);
+        let bitrate_bps = wish.bitrate_bps.unwrap_or_else(|| bitrate(width, height, rate));
+        Picture { width, height, bitrate_bps }
+    };
+    wishes.into_iter().map(picture).collect()
+}
+
 /// The average rate for a picture.
 pub(super) fn bitrate(width: u32, height: u32, rate: Option<FrameRate>) -> u32 {
     let short = f64::from(width.min(height));
@@ -141,6 +169,22 @@ mod tests {
             assert_eq!(bitrate(width, height, rate(fps)), want, "{name}");
         }
         assert!(bitrate(2, 2, None) >= 50_000 && bitrate(3840, 2160, rate(60)) < 30_000_000);
+    }
+
+    #[test]
+    fn a_ladder_for_others_has_the_sizes_of_ours() {
+        let sizes = |size, rungs: &[RungWish]| -> Vec<_> {
+            pictures(size, FrameRate::new(30, 1), rungs).iter().map(|p| (p.height, p.bitrate_bps)).collect()
+        };
+        let own = [(1080, 5_000_000), (720, 3_000_000), (480, 1_400_000), (360, 800_000)];
+        assert_eq!(sizes((1920, 1080), &[]), own);
+        assert_eq!(sizes((640, 360), &[]).len(), 2);
+        let rung = |height| RungWish { height, bitrate_bps: Some(1_000_000) };
+        assert_eq!(
+            sizes((1280, 720), &[rung(1080), rung(720), rung(360)]),
+            [(720, 1_000_000), (360, 1_000_000)]
+        );
+        assert!(pictures((1, 1), None, &[]).iter().all(|p| p.width >= 2 && p.bitrate_bps > 0));
     }
 
     #[test]
