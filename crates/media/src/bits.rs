@@ -66,6 +66,7 @@ impl<'a> Bits<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unusual_byte_groupings)] // bits stand together as fields do
 mod tests {
     use super::*;
 

@@ -91,6 +91,7 @@ fn speex_frame(bits: &mut Bits<'_>) -> Option<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unusual_byte_groupings)] // bits stand together as fields do
 mod tests {
     use super::*;
 

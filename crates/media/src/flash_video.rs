@@ -76,6 +76,7 @@ pub fn screen(data: &[u8]) -> Result<(u32, u32), HeaderError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unusual_byte_groupings)] // bits stand together as fields do
 mod tests {
     use super::*;
 

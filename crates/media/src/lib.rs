@@ -40,4 +40,4 @@ pub use header::HeaderError;
 pub use ids::{BadName, Epoch, MediaSequence, StreamName, TrackId};
 pub use packet::{BreakReason, MediaEvent, Packet, TrackKind};
 pub use time::{MediaSpan, MediaTime, TICKS_PER_MILLI, TICKS_PER_SECOND};
-pub use timeline::{Timeline, WireMillis};
+pub use timeline::{Timeline, WireMillis, interleave::Interleave};

@@ -91,7 +91,8 @@ pub enum MediaEvent {
     VideoConfig(TrackId, Arc<VideoConfig>),
     /// The configuration of a track's sound that follows. Sent first, and again only when it changes.
     AudioConfig(TrackId, Arc<AudioConfig>),
-    /// What follows does not continue what came before; takes effect at the next keyframe.
+    /// What follows does not continue what came before; takes effect at the next keyframe. Told of default tracks only:
+    /// what breaks on a further track shows in its configuration and its packets' times alone.
     Break(BreakReason),
     /// One coded packet.
     Packet(Packet),

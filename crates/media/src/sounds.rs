@@ -101,14 +101,12 @@ impl Sounds {
         let mut told = other(codec, Bytes::new(), format.sample_rate, format.channels);
         let samples = match codec {
             AudioCodec::Opus => {
-                told = match self.config.take() {
-                    Some(config) => config,
-                    None => {
-                        let head = opus::Head::plain(opus::channels(body).ok_or_else(unread)?);
-                        other(codec, head.bytes, opus::SAMPLE_RATE, head.channels)
-                    }
-                };
-                self.config = Some(told.clone());
+                if let Some(config) = &self.config {
+                    told = config.clone();
+                } else {
+                    let head = opus::Head::plain(opus::channels(body).ok_or_else(unread)?);
+                    told = other(codec, head.bytes, opus::SAMPLE_RATE, head.channels);
+                }
                 opus::samples(body).ok_or_else(unread)?
             }
             AudioCodec::Flac => {

@@ -85,6 +85,7 @@ pub fn color_of_record(record: &[u8]) -> Result<Option<ColorInfo>, HeaderError> 
 }
 
 #[cfg(test)]
+#[allow(clippy::unusual_byte_groupings)] // bits stand together as fields do
 mod tests {
     use super::*;
 

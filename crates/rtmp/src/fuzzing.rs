@@ -85,20 +85,20 @@ pub fn flv(mut data: &[u8]) {
         data = rest;
         wire = wire.wrapping_add(u32::from(*how) << (how >> 4));
         let body = Bytes::copy_from_slice(body);
-        let _ = (flv::video(&body), flv::audio(&body));
+        let _ = (flv::video(&body).count(), flv::audio(&body).count());
         let _ = if how & 1 == 1 {
             tracks.video(wire, &body, &mut sink)
         } else {
             tracks.audio(wire, &body, &mut sink)
         };
     }
-    let mut last = [None; 2];
+    tracks.flush(&mut sink);
+    let mut last = std::collections::HashMap::new();
     for event in sink {
         let media::MediaEvent::Packet(packet) = event else { continue };
         assert!(packet.pts >= packet.dts);
-        let last = &mut last[usize::from(packet.kind == media::TrackKind::Audio)];
-        assert!(last.is_none_or(|last| packet.dts > last));
-        *last = Some(packet.dts);
+        let before = last.insert((packet.kind, packet.track), packet.dts);
+        assert!(before.is_none_or(|before| packet.dts > before));
     }
 }
 

@@ -31,7 +31,7 @@ pub enum Quirk {
     NotReading,
     /// More pings than are answered.
     PingFlood,
-    /// An AVC configuration that cannot be used.
+    /// A video configuration that cannot be used.
     BadVideoConfig,
     /// Pictures before any configuration.
     VideoBeforeConfig,
@@ -41,17 +41,19 @@ pub enum Quirk {
     NalFaults,
     /// The picture's configuration changed.
     VideoConfigChanged,
-    /// An AudioSpecificConfig that cannot be used.
+    /// An audio configuration that cannot be used.
     BadAudioConfig,
     /// Sound before any configuration.
     AudioBeforeConfig,
+    /// A packet of sound that is empty, or not in the coding that its tag says.
+    BadAudioFrame,
     /// AAC in ADTS frames.
     Adts,
     /// No AudioSpecificConfig came; one was assumed.
     AssumedAudioConfig,
     /// The sound's configuration changed.
     AudioConfigChanged,
-    /// A further track in a coding that is not taken; it is left out.
+    /// A further track that is not taken; it is left out.
     ExtraTrack,
     /// Timestamps jumped.
     TimestampJump,
@@ -74,17 +76,18 @@ impl Quirk {
             Self::WrongMessageStream => "sends media on another message stream than it publishes",
             Self::NotReading => "does not read our replies; acknowledgements are left out",
             Self::PingFlood => "sends more pings than are answered",
-            Self::BadVideoConfig => "sent an AVC configuration that cannot be used",
+            Self::BadVideoConfig => "sent a video configuration that cannot be used",
             Self::VideoBeforeConfig => "sent pictures before their configuration; dropped",
-            Self::NoKeyframe => "sends no IDR picture; its pictures are dropped until one comes",
+            Self::NoKeyframe => "sends no keyframe; its pictures are dropped until one comes",
             Self::NalFaults => "sends malformed access units; repaired",
             Self::VideoConfigChanged => "changed its video configuration",
-            Self::BadAudioConfig => "sent an AudioSpecificConfig that cannot be used",
+            Self::BadAudioConfig => "sent an audio configuration that cannot be used",
             Self::AudioBeforeConfig => "sent sound before its configuration; dropped",
+            Self::BadAudioFrame => "sends sound that cannot be read; dropped",
             Self::Adts => "sends AAC in ADTS frames",
             Self::AssumedAudioConfig => "never sent an AudioSpecificConfig; AAC-LC is assumed",
             Self::AudioConfigChanged => "changed its audio configuration",
-            Self::ExtraTrack => "sends a further track in a coding that is not taken; left out",
+            Self::ExtraTrack => "sends a track that is left out",
             Self::TimestampJump => "timestamps jumped; the timeline was rebased",
         }
     }

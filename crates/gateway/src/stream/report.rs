@@ -36,9 +36,8 @@ impl Counters {
         self.now = *stats;
     }
 
-    fn rows(&self, restarts: u64) -> [(&'static str, u64); 13] {
-        let timeline = &self.now.timeline;
-        [
+    fn rows(&self, restarts: u64) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let own = [
             ("timeline_breaks", self.breaks),
             ("reconfigurations", self.reconfigurations),
             ("publisher_stalls", self.stalls),
@@ -47,12 +46,8 @@ impl Counters {
             ("encoder_restarts", self.encoder_restarts + restarts),
             ("media_dropped", self.now.media_dropped),
             ("nal_repairs", self.now.nal_repairs),
-            ("timestamps_restamped", timeline.restamped),
-            ("timestamps_rebased", timeline.rebased),
-            ("timestamps_nudged", timeline.nudged),
-            ("audio_reanchored", timeline.audio_reanchored),
-            ("audio_left_out", timeline.audio_left_out),
-        ]
+        ];
+        own.into_iter().chain(self.now.timeline.rows())
     }
 
     /// Writes the stream's gauges and counters for `/metrics`.
@@ -118,10 +113,6 @@ pub(super) fn info(
         encoder: source.and_then(|source| source.encoder.clone()).or(encoder),
         renditions,
         notes: plan.map_or_else(Vec::new, |plan| plan.notes.clone()),
-        counters: counters
-            .rows(restarts)
-            .into_iter()
-            .map(|(row, value)| (Cow::Borrowed(row), value))
-            .collect(),
+        counters: counters.rows(restarts).map(|(row, value)| (Cow::Borrowed(row), value)).collect(),
     }
 }

@@ -67,7 +67,7 @@ fn configs() -> (Arc<VideoConfig>, Arc<AudioConfig>) {
     (Arc::new(VideoConfig::H264(video)), Arc::new(AudioConfig::Aac(aac::Config::lc(48_000, 2).unwrap())))
 }
 
-/// 25 fps with a keyframe each second and one frame of reordering; 48 kHz AAC.
+/// A picture for each frame of 48 kHz AAC, so that neither track runs ahead; every 25th a keyframe, one of reordering.
 fn packets(frames: i64) -> Vec<Packet> {
     let mut out = vec![];
     for n in 0..frames {
@@ -76,8 +76,8 @@ fn packets(frames: i64) -> Vec<Packet> {
         let mut data = vec![0xAB; len];
         data[..4].copy_from_slice(&(len as u32 - 4).to_be_bytes());
         data[4] = if keyframe { 0x65 } else { 0x41 };
-        let dts = MediaTime::from_ticks(n * 3600);
-        let pts = MediaTime::from_ticks(n * 3600 + 3600);
+        let dts = MediaTime::from_ticks(n * 1920);
+        let pts = MediaTime::from_ticks(n * 1920 + 1920);
         let video =
             Packet { track: TrackId(0), kind: TrackKind::Video, pts, dts, keyframe, data: data.into() };
         let at = MediaTime::from_ticks(n * 1920);

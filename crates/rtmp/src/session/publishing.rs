@@ -63,11 +63,7 @@ impl Publishing {
         stats.packets += counters.packets;
         stats.media_dropped += counters.dropped;
         stats.nal_repairs += counters.nal_repairs;
-        stats.timeline.restamped += repairs.restamped;
-        stats.timeline.rebased += repairs.rebased;
-        stats.timeline.nudged += repairs.nudged;
-        stats.timeline.audio_reanchored += repairs.audio_reanchored;
-        stats.timeline.audio_left_out += repairs.audio_left_out;
+        stats.timeline += repairs;
         stats
     }
 }
@@ -128,6 +124,8 @@ impl Session {
     pub(super) fn end_publication(&mut self, clean: bool) -> bool {
         let State::Connected(connected) = &mut self.state else { return false };
         let Publication::Publishing(publishing) = &mut connected.phase else { return false };
+        publishing.tracks.flush(&mut self.sink);
+        self.events.extend(self.sink.drain(..).map(Event::Media));
         self.past = publishing.stats(self.past);
         self.events.extend(publishing.tracks.quirks.take().into_iter().map(Event::Note));
         let until = self.now + self.settings.timeouts.publish;

@@ -378,10 +378,10 @@ fn a_running_publication_may_be_refused_or_shut_down() {
 #[test]
 fn codings_that_are_not_taken_end_the_publication_in_words() {
     let mut peer = Peer::published();
-    peer.say(kind::VIDEO, 1, &[0x1C, 0, 0, 0, 0, 1]).feed().unwrap();
+    peer.say(kind::VIDEO, 1, b"\x90vvc1\x01").feed().unwrap();
     assert_eq!(peer.replies(), ["onStatus 0 NetStream.Publish.Rejected @1"]);
     let events = peer.events();
-    assert!(events[0].contains("HEVC"), "{events:?}");
+    assert!(events[0].contains("VVC"), "{events:?}");
     assert_eq!(events[1], "ended false");
 }
 

@@ -1,3 +1,5 @@
+use media::{TrackKind, aac};
+
 use super::*;
 
 /// x264 High@3.1 1280x720; the second is Baseline 320x240 by the same encoder.
@@ -11,6 +13,16 @@ const OTHER_SPS: &[u8] = &[
     0x03, 0x03, 0x20, 0xf1, 0x42, 0xa4, 0x80,
 ];
 const OTHER_PPS: &[u8] = &[0x68, 0xcb, 0x83, 0xcb, 0x20];
+/// x265 4.3, Main 10, 1280x720.
+const HEVC_RECORD: &[u8] = &[
+    0x01, 0x02, 0x20, 0x00, 0x00, 0x00, 0x90, 0x00, 0x00, 0x00, 0x00, 0x00, 0x5d, 0xf0, 0x00, 0xfc, 0xfd,
+    0xfa, 0xfa, 0x00, 0x00, 0x0f, 0x03, 0xa0, 0x00, 0x01, 0x00, 0x18, 0x40, 0x01, 0x0c, 0x01, 0xff, 0xff,
+    0x02, 0x20, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03, 0x00, 0x5d, 0x95, 0x94,
+    0x09, 0xa1, 0x00, 0x01, 0x00, 0x2e, 0x42, 0x01, 0x01, 0x02, 0x20, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00,
+    0x00, 0x03, 0x00, 0x00, 0x03, 0x00, 0x5d, 0xa0, 0x02, 0x80, 0x80, 0x2d, 0x13, 0x65, 0x95, 0x95, 0x29,
+    0x30, 0xbc, 0x05, 0xa8, 0x10, 0x10, 0x48, 0x20, 0x00, 0x00, 0x03, 0x00, 0x20, 0x00, 0x00, 0x03, 0x03,
+    0xc1, 0xa2, 0x00, 0x01, 0x00, 0x06, 0x44, 0x01, 0xc0, 0x73, 0xc1, 0x89,
+];
 const IDR: &[u8] = &[0x65, 0x88, 0x80, 0x10, 0x20];
 const SLICE: &[u8] = &[0x41, 0x9a, 0x80, 0x10, 0x20];
 
@@ -45,16 +57,28 @@ fn told(tracks: &mut Tracks, messages: Vec<In>) -> Vec<String> {
             A(wire, body) => tracks.audio(wire, &body.into(), &mut sink).unwrap(),
         }
     }
+    tracks.flush(&mut sink);
+    let name = |word: &str, track: TrackId| match track.0 {
+        0 => word.to_owned(),
+        further => format!("{word}{further}"),
+    };
     sink.iter()
         .map(|event| match event {
-            MediaEvent::VideoConfig(_, config) => format!("video {:?}", config.dimensions()),
-            MediaEvent::AudioConfig(_, config) => format!("audio {}", config.sample_rate()),
+            MediaEvent::VideoConfig(track, config) => {
+                format!("{} {:?}", name("video", *track), config.dimensions())
+            }
+            MediaEvent::AudioConfig(track, config) => {
+                format!("{} {}", name("audio", *track), config.sample_rate())
+            }
             MediaEvent::Break(reason) => format!("{reason:?}"),
-            MediaEvent::Packet(p) => match (p.kind, p.keyframe) {
-                (TrackKind::Video, true) => format!("key {}", p.pts.ticks() / 90),
-                (TrackKind::Video, false) => format!("inter {}", p.pts.ticks() / 90),
-                (TrackKind::Audio, _) => format!("sound {}", p.pts.ticks() / 90),
-            },
+            MediaEvent::Packet(p) => {
+                let word = match (p.kind, p.keyframe) {
+                    (TrackKind::Video, true) => "key",
+                    (TrackKind::Video, false) => "inter",
+                    (TrackKind::Audio, _) => "sound",
+                };
+                format!("{} {}", name(word, p.track), p.pts.ticks() / 90)
+            }
         })
         .collect()
 }
@@ -242,19 +266,151 @@ fn foreign_codings_are_refused_in_words_but_not_beside_a_good_track() {
         };
         result.unwrap_err().0
     };
-    assert!(refusal(&[0x1C, 0, 0, 0, 0], true).contains("the stream's video is HEVC (H.265)"));
-    assert!(refusal(&[0x90, b'a', b'v', b'0', b'1'], true).contains("av01 over Enhanced RTMP"));
-    assert!(refusal(&[0x2F, 0xFF], false).contains("audio is MP3"));
-    let mut hevc =
-        vec![0x17, 0, 0, 0, 0, 1, 1, 0x60, 0, 0, 0, 0x90, 0, 0, 0, 0, 0, 93, 0xF0, 0, 0xFC, 0xFD, 0xF8];
-    hevc.extend([0xF8, 0, 0, 0x0F, 3, 0x20, 0, 1, 0, 4, 0x40, 1, 12, 1]);
-    let error = Tracks::new().video(0, &hevc.into(), &mut sink).unwrap_err();
-    assert!(error.0.contains("labelled as H.264"), "{error:?}");
+    assert_eq!(
+        refusal(b"\x90vvc1\0", true),
+        "The stream's video is VVC (H.266), which cannot be decoded here. Set the encoder's video to H.264, HEVC, AV1 \
+         or VP9."
+    );
+    assert!(refusal(&[0x19, 0], true).contains("video is video codec id 9"));
+    assert!(refusal(b"\x90xyz1\0", true).contains("video is the unknown coding 'xyz1'"));
+    assert!(refusal(&[0xF2, 0xFF], false).contains("audio is a device-specific format"));
+    assert!(refusal(b"\x91abcd\0", false).contains("Set the encoder's audio to AAC or Opus"));
 
     let mut tracks = Tracks::new();
     tracks.video(0, &record(SPS, PPS).into(), &mut sink).unwrap();
-    tracks.video(0, &Bytes::from_static(&[0x96, 0x01, b'a', b'v', b'c', b'1', 1]), &mut sink).unwrap();
-    assert_eq!((tracks.counters().dropped, tracks.quirks.take().len()), (1, 1));
+    tracks.video(0, &Bytes::from_static(b"\x96\x01vvc1\x01"), &mut sink).unwrap();
+    tracks.video(0, &Bytes::from_static(b"\x96\x01avc1\x10"), &mut sink).unwrap();
+    assert_eq!((tracks.counters().dropped, tracks.quirks.take().len()), (2, 1));
+}
+
+#[test]
+fn tracks_are_kept_apart() {
+    let track =
+        |four_cc: &[u8; 4], id: u8, kind: u8, body: &[u8]| [&[0x96, kind][..], four_cc, &[id], body].concat();
+    let avc = |record: Vec<u8>| record[5..].to_vec();
+    let coded = |nals: &[&[u8]]| [vec![0, 0, 0], lengths(nals)].concat();
+    let mut tracks = Tracks::new();
+    let got = told(
+        &mut tracks,
+        vec![
+            V(0, record(SPS, PPS)),
+            V(0, track(b"avc1", 1, 0, &avc(record(OTHER_SPS, OTHER_PPS)))),
+            V(0, frame(&[IDR])),
+            V(0, track(b"avc1", 1, 1, &coded(&[IDR]))),
+            V(40, frame(&[SLICE])),
+            V(40, track(b"avc1", 1, 1, &coded(&[SLICE]))),
+            V(40, track(b"vp09", 2, 1, &[0x82, 0x49, 0x83, 0x42, 0x00, 0x27, 0xF0, 0x16, 0x76, 0x00])),
+            A(0, ASC.to_vec()),
+            A(0, b"\x95\x00mp4a\x01\x12\x10".to_vec()),
+            A(0, SOUND.to_vec()),
+            A(0, b"\x95\x01mp4a\x01\x21\x10".to_vec()),
+            A(20, b"\x95\x01Opus\x02\xFC\x10".to_vec()),
+        ],
+    );
+    let want = [
+        "video (1280, 720)",
+        "video1 (320, 240)",
+        "key 0",
+        "key1 0",
+        "inter 40",
+        "inter1 40",
+        "video2 (640, 360)",
+        "key2 40",
+        "audio 48000",
+        "audio1 44100",
+        "sound 0",
+        "sound1 0",
+        "audio2 48000",
+        "sound2 20",
+    ];
+    assert_eq!(got, want);
+    assert_eq!(tracks.counters().dropped, 0);
+}
+
+#[test]
+fn hevc_labelled_as_avc_is_hevc() {
+    let record = media::hevc::Record::parse(&Bytes::from_static(HEVC_RECORD)).unwrap();
+    let head = [0x17, 0, 0, 0, 0];
+    let body = [&head[..], HEVC_RECORD].concat();
+    assert_eq!(record.units.sps.len(), 1);
+    check(
+        "OBS before 29.1",
+        vec![V(0, body), V(0, frame(&[&[0x26, 1, 0xAF]])), V(40, frame(&[&[2, 1, 0xD0]]))],
+        &["video (1280, 720)", "key 0", "inter 40"],
+        0,
+    );
+}
+
+#[test]
+fn colours_may_come_before_or_after_the_configuration() {
+    let color = |transfer: f64| {
+        let colors = [("colorPrimaries", 9.0.into()), ("transferCharacteristics", transfer.into())];
+        let info = crate::amf0::object([("colorConfig", crate::amf0::object(colors))]);
+        let body = crate::amf0::Encoder::new().put("colorInfo").put(info).finish();
+        [&b"\xD4vp09"[..], &body].concat()
+    };
+    let key = b"\x91vp09\x82\x49\x83\x42\x00\x27\xF0\x16\x76\x00".to_vec();
+    let colors = |messages: Vec<In>| {
+        let (mut tracks, mut sink) = (Tracks::new(), Sink::new());
+        for message in messages {
+            let V(wire, body) = message else { panic!() };
+            tracks.video(wire, &body.into(), &mut sink).unwrap();
+        }
+        let transfers = sink.iter().filter_map(|event| match event {
+            MediaEvent::VideoConfig(_, config) => match &**config {
+                VideoConfig::Other(other) => Some(other.color.map_or(0, |color| color.transfer)),
+                VideoConfig::H264(_) => None,
+            },
+            _ => None,
+        });
+        transfers.collect::<Vec<_>>()
+    };
+    assert_eq!(colors(vec![V(0, color(16.0)), V(0, key.clone())]), [16]);
+    assert_eq!(colors(vec![V(0, key.clone()), V(0, color(18.0)), V(40, key.clone())]), [0, 18]);
+    let reset = b"\xD4vp09\x02\x00\x09colorInfo\x06".to_vec();
+    let and_back = vec![V(0, color(16.0)), V(0, key.clone()), V(20, reset), V(40, key)];
+    assert_eq!(colors(and_back), [16, 0]);
+}
+
+#[test]
+fn sound_that_cannot_be_read_is_dropped_and_counted() {
+    check(
+        "MP3 and rubbish",
+        vec![A(0, vec![0x2F, 0xFF, 0xFB, 0x94, 0xC4]), A(24, vec![0x2F, 1, 2, 3, 4]), A(24, vec![0x2F])],
+        &["audio 48000", "sound 0"],
+        1,
+    );
+}
+
+#[test]
+fn a_coding_may_change_in_mid_stream() {
+    let key = b"\x91vp09\x82\x49\x83\x42\x00\x27\xF0\x16\x76\x00".to_vec();
+    check(
+        "H.264, then VP9; AAC, then Opus",
+        vec![
+            V(0, record(SPS, PPS)),
+            V(0, frame(&[IDR])),
+            A(0, ASC.to_vec()),
+            A(0, SOUND.to_vec()),
+            A(21, b"\x91Opus\xFC\x10".to_vec()),
+            V(40, b"\x91vp09\x86\x00\x40\x92".to_vec()),
+            V(80, key),
+            A(80, b"\x91Opus\xFC\x10".to_vec()),
+        ],
+        &[
+            "video (1280, 720)",
+            "key 0",
+            "audio 48000",
+            "sound 0",
+            "VideoConfigChanged",
+            "video (640, 360)",
+            "AudioConfigChanged",
+            "audio 48000",
+            "key 80",
+            "sound 80",
+        ],
+        2,
+    );
 }
 
 #[test]
