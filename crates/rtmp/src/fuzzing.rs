@@ -29,8 +29,11 @@ pub use self::{
     words::{amf3, auth, resolve},
 };
 
+/// Takes any bytes; panics where something does not hold.
+pub type Target = fn(&[u8]);
+
 /// Every target by the name it has in `fuzz/`.
-pub const TARGETS: [(&str, fn(&[u8])); 12] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("handshake", handshake),
     ("chunk", chunk),
     ("amf0", amf0),

@@ -319,7 +319,9 @@ impl Reader {
                 // At the start of a message nothing is proved: only a continuation decides for the connection.
                 if stream.open.is_some() {
                     self.habit = Habit::Omits;
-                    self.quirks.note(Quirk::ExtendedTimestampOmitted);
+                    // A wrong guess loses sync at once: what it was made from is told.
+                    let detail = || format!("expected {value:08x}, met {met:08x}");
+                    self.quirks.note_with(Quirk::ExtendedTimestampOmitted, detail);
                 }
                 return Some(header);
             }

@@ -182,6 +182,49 @@ fn extended_timestamps() {
     );
 }
 
+/// What the first continuation shows holds for all chunk streams: nothing is guessed twice.
+#[test]
+fn the_habit_of_a_connection_is_learnt_once() {
+    let far: u32 = 0x0123_4567;
+    let (first, rest, ext) = ([1; 128], [2; 72], far.to_be_bytes());
+    let video = on(6, &open(far, 132));
+    check(
+        "left out once, so payload that looks like it is payload",
+        &[&open(far, 200), &first, &[0xC4], &rest, &video, &first, &[0xC6], &ext],
+        &[(8, 1, far, 200), (8, 1, far, 132)],
+    );
+    check(
+        "sent once, so it is skipped whatever it says",
+        &[&open(far, 200), &first, &[0xC4], &ext, &rest, &video, &first, &[0xC6, 9, 9, 9, 9], b"abcd"],
+        &[(8, 1, far, 200), (8, 1, far, 132)],
+    );
+    check(
+        "sent once, and at the start of a message too",
+        &[&open(far, 200), &first, &[0xC4], &ext, &rest, &[0xC4], &ext, &first, &[0xC4], &ext, &rest],
+        &[(8, 1, far, 200), (8, 1, far * 2, 200)],
+    );
+    check(
+        "a header without it ends the matter for its chunk stream",
+        &[&open(far, 200), &first, &[0xC4], &ext, &rest, &[0x84, 0, 0, 5], &first, &[0xC4], &rest],
+        &[(8, 1, far, 200), (8, 1, far + 5, 200)],
+    );
+    check(
+        "told as 0xFFFFFF exactly",
+        &[&open(0xFF_FFFF, 200), &first, &[0xC4, 0, 255, 255, 255], &rest],
+        &[(8, 1, 0xFF_FFFF, 200)],
+    );
+    check(
+        "the last millisecond, and over it",
+        &[&open(u32::MAX, 200), &first, &[0xC4], &[0xFF; 4], &rest, &[0x84, 0, 0, 3], &first, &[0xC4], &rest],
+        &[(8, 1, u32::MAX, 200), (8, 1, 2, 200)],
+    );
+    let omitted = [&open(far, 200)[..], &first, &[0xC4], &rest].concat();
+    assert_eq!(
+        read(&omitted, 1).2.quirks.take(),
+        ["leaves the extended timestamp out of continuation chunks: expected 01234567, met 02020202"]
+    );
+}
+
 #[test]
 fn chunk_size_changes_hold_from_the_next_chunk() {
     check("larger, between messages", &[&chunk_size(4096), &open(1, 300), &[7; 300]], &[(8, 1, 1, 300)]);
@@ -218,12 +261,50 @@ fn messages_interleave_and_may_be_aborted() {
         &[(8, 1, 1, 200), (8, 1, 2, 200)],
     );
     check("aborted", &[&open(1, 200), &[1; 128], &abort(4), &open(5, 2), b"ab"], &[(8, 1, 5, 2)]);
+    check(
+        "aborted in one stream, with another one open",
+        &[
+            &open(1, 200),
+            &[1; 128],
+            &video,
+            &[2; 128],
+            &abort(4),
+            &[0xC6],
+            &[2; 72],
+            &[0xC4],
+            b"x",
+            &[1; 127],
+            &[0xC4],
+            &[1; 72],
+        ],
+        &[(8, 1, 2, 200), (8, 1, 2, 200)],
+    );
+    check(
+        "abort cut short",
+        &[&[2, 0, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 4], &open(5, 2), b"ab"],
+        &[(8, 1, 5, 2)],
+    );
     check("abort of nothing", &[&abort(9), &open(5, 2), b"ab"], &[(8, 1, 5, 2)]);
     check("a fmt 0 abandons what was open", &[&open(1, 200), &[1; 128], &open(5, 2), b"ab"], &[(8, 1, 5, 2)]);
     check(
         "a differing length ends the message that was open",
         &[&open(1, 200), &[1; 128], &[0x44, 0, 0, 4, 0, 0, 2, 8], b"ab"],
         &[(8, 1, 5, 2)],
+    );
+    check(
+        "a differing type does too",
+        &[&open(1, 200), &[1; 128], &[0x44, 0, 0, 4, 0, 0, 200, 9], &[2; 128], &[0xC4], &[2; 72]],
+        &[(9, 1, 5, 200)],
+    );
+    check(
+        "types that nobody uses are skipped, however long",
+        &[&on(3, &[0, 0, 0, 0, 0, 0, 200, 21, 0, 0, 0, 0]), &[1; 128], &[0xC3], &[1; 72], &open(5, 2), b"ab"],
+        &[(8, 1, 5, 2)],
+    );
+    check(
+        "control messages on any chunk stream and message stream",
+        &[&on(5, &[0, 0, 0, 0, 0, 0, 4, 1, 1, 0, 0, 0]), &300u32.to_be_bytes(), &open(5, 300), &[7; 300]],
+        &[(8, 1, 5, 300)],
     );
     check(
         "fmt 1 and 2 may continue",
