@@ -1,64 +1,50 @@
-//! Saves the first bytes that an encoder sends, as a capture for the tests: one connection, everyone accepted.
+//! Saves the first bytes that a client sends to a running server: one connection, passed on both ways.
 //!
-//! `cargo run -p rtmp --example record -- 127.0.0.1:1935 crates/rtmp/testdata/NAME.rtmp [BYTES]`
+//! `cargo run -p rtmp --example record -- SERVER FILE [BYTES]` prints the address that it listens on, for the client;
+//! `testdata/make.sh` makes all the captures with it.
 
 use std::{
     error::Error,
-    io::{Read, Write},
-    net::TcpListener,
-    time::{Duration, Instant},
+    io::{self, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    thread,
 };
 
-use rtmp::{Event, Session, Settings, Verdict};
-
-/// Enough for the dialogue, the first keyframe and some seconds of a small picture.
-const DEFAULT_BYTES: usize = 48 * 1024;
+/// The dialogue, the first keyframe and some seconds of a small picture.
+const DEFAULT_BYTES: usize = 64 * 1024;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let (Some(address), Some(path)) = (arguments.next(), arguments.next()) else {
-        return Err("expected: ADDRESS FILE [BYTES]".into());
+    let (Some(server), Some(path)) = (arguments.next(), arguments.next()) else {
+        return Err("expected: SERVER FILE [BYTES]".into());
     };
     let wanted = arguments.next().map_or(Ok(DEFAULT_BYTES), |bytes| bytes.parse())?;
-    let (mut socket, peer) = TcpListener::bind(address)?.accept()?;
-    println!("{peer} connected");
-    let mut session = Session::new(Instant::now(), Settings::default());
-    let (mut capture, mut buffer) = (Vec::new(), vec![0; 16 * 1024]);
-    while !session.is_closed() {
-        let left = session.deadline().saturating_duration_since(Instant::now());
-        socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-        match socket.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => {
-                capture.extend_from_slice(&buffer[..count]);
-                session.feed(Instant::now(), &buffer[..count])?;
-            }
-            Err(error)
-                if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
-            {
-                session.tick(Instant::now())?;
-            }
-            Err(error) => {
-                println!("{error}"); // many encoders close without waiting for our last words
-                break;
-            }
-        }
-        while let Some(event) = session.poll_event() {
-            match event {
-                Event::PublishRequested(request) => {
-                    println!("{request:?}");
-                    session.answer(Verdict::Accept);
-                }
-                Event::Media(media::MediaEvent::Packet(_)) => {}
-                other => println!("{other:?}"),
-            }
-        }
-        if socket.write_all(&session.take_outbound()).is_err() {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    println!("{}", listener.local_addr()?);
+    io::stdout().flush()?;
+    let (client, _) = listener.accept()?;
+    let server = TcpStream::connect(server)?;
+    let (from, to) = (server.try_clone()?, client.try_clone()?);
+    let down = thread::spawn(move || pass(from, to, |_| {}));
+    let mut capture = Vec::new();
+    pass(client, server, |bytes| {
+        let room = wanted - capture.len().min(wanted);
+        capture.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    });
+    std::fs::write(&path, &capture)?;
+    let _ = down.join();
+    eprintln!("{} bytes in {path}", capture.len());
+    Ok(())
+}
+
+/// Passes bytes on until either end is gone; many clients go without a word.
+fn pass(mut from: TcpStream, mut to: TcpStream, mut seen: impl FnMut(&[u8])) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(count) = from.read(&mut buffer) {
+        seen(&buffer[..count]);
+        if count == 0 || to.write_all(&buffer[..count]).is_err() {
             break;
         }
     }
-    capture.truncate(wanted);
-    std::fs::write(&path, &capture)?;
-    println!("{} bytes in {path}; {:?}", capture.len(), session.stats());
-    Ok(())
+    let _ = to.shutdown(Shutdown::Both);
 }
