@@ -6,9 +6,13 @@ mod parts;
 mod seeds;
 mod words;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
+use media::{AudioConfig, MediaEvent, TrackId, aac};
 
 use crate::{
     Event, Session, Settings, Verdict,
@@ -98,15 +102,15 @@ pub fn flv(mut data: &[u8]) {
     tracks.flush(&mut sink);
     let mut last = std::collections::HashMap::new();
     for event in sink {
-        let media::MediaEvent::Packet(packet) = event else { continue };
+        let MediaEvent::Packet(packet) = event else { continue };
         assert!(packet.pts >= packet.dts);
         let before = last.insert((packet.kind, packet.track), packet.dts);
         assert!(before.is_none_or(|before| packet.dts > before));
     }
 }
 
-/// A session past its handshake; the first byte's bit 0 says past an accepted publish as well, bit 1 that the
-/// owner is asked about `connect`; the second byte is the size of the reads.
+/// A session past its handshake; the first byte's bit 0 says past an accepted publish as well, with bit 2 an accepted
+/// play; bit 1 that the owner is asked about `connect`; the second byte is the size of the reads.
 pub fn session(data: &[u8]) {
     let [first, step, data @ ..] = data else { return };
     let mut now = Instant::now();
@@ -119,10 +123,12 @@ pub fn session(data: &[u8]) {
         let head = Head { csid: csid::COMMAND, kind: kind::COMMAND, stream: 0, timestamp: 0 };
         let about = crate::amf0::object([("app", "live".into())]);
         writer.write(&mut opening, head, &Encoder::new().put("connect").put(1.0).put(about).finish());
-        let publish =
-            Encoder::new().put("publish").put(0.0).put(crate::amf0::Value::Null).put("key").finish();
-        writer.write(&mut opening, head, &publish);
+        let role = if first & 4 == 4 { "play" } else { "publish" };
+        let request = Encoder::new().put(role).put(0.0).put(crate::amf0::Value::Null).put("key").finish();
+        writer.write(&mut opening, head, &request);
     }
+    let sound = aac::Config::lc(48_000, 2).expect("a rate and a count that exist");
+    let sound = MediaEvent::AudioConfig(TrackId::default(), Arc::new(AudioConfig::Aac(sound)));
     let whole = [&opening[..]];
     for piece in whole.into_iter().chain(data.chunks(usize::from(*step).max(1))) {
         now += Duration::from_millis(1);
@@ -137,6 +143,7 @@ pub fn session(data: &[u8]) {
                 _ => {}
             }
         }
+        session.send_media(&sound); // for nobody unless it plays
         session.take_outbound();
         assert!(result.is_ok() || session.is_closed());
         if session.is_closed() {

@@ -70,8 +70,12 @@ record gstreamer-1.22-rtmp2sink gst-launch-1.0 $gst_h264 ! $flv $gst_aac ! m. m.
 # shellcheck disable=SC2086
 record gstreamer-1.22-rtmpsink gst-launch-1.0 $gst_h264 ! $flv $gst_aac ! m. m. ! rtmpsink location=rtmp://SERVER/live/key
 record obs-29.0 "$root/tests/obs/publish.sh" rtmp://SERVER/live key --keyint 1 --seconds 5 --bitrate 300
-record ffmpeg-9.0-hevc-opus "$new" "${picture[@]}" "${tone[@]}" -c:v libx265 -tag:v hvc1 -preset ultrafast \
+record ffmpeg-9.0-hevc-opus "$new" "${picture[@]}" "${tone[@]}" -c:v libx265 -preset ultrafast \
     -x265-params keyint=30:log-level=none -b:v 200k -c:a libopus -b:a 64k -t 4 -f flv rtmp://SERVER/live/key
+record ffmpeg-9.0-av1-flac "$new" "${picture[@]}" "${tone[@]}" -c:v libsvtav1 -preset 12 -svtav1-params keyint=30 -b:v 200k \
+    -c:a flac -strict -2 -t 4 -f flv rtmp://SERVER/live/key
+record ffmpeg-9.0-vp9-eac3 "$new" "${picture[@]}" "${tone[@]}" -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 30 -b:v 200k \
+    -c:a eac3 -b:a 64k -t 4 -f flv rtmp://SERVER/live/key
 record ffmpeg-9.0-multitrack "$new" "${picture[@]}" "${tone[@]}" -f lavfi -i sine=r=48000:f=880 \
     -filter_complex "[0:v]split[a][b];[b]scale=160:90[c]" -map "[a]" -map "[c]" -map 1:a -map 2:a "${h264[@]}" "${aac[@]}" \
     -t 4 -f flv rtmp://SERVER/live/key

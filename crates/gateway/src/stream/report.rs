@@ -7,7 +7,7 @@ use ingest::Stats;
 use media::{MediaSpan, StreamName};
 use origin::{Made, RenditionInfo, StreamInfo};
 use transcode::{
-    ladder::{Alternate, AudioPlan, Plan, Treatment},
+    ladder::{Plan, Treatment},
     source::Source,
 };
 
@@ -104,12 +104,7 @@ pub(super) fn info(
             made: if rung.treatment == Treatment::Copy { Made::Copy } else { Made::Encode },
             reason: rung.reason.clone(),
         };
-        let sound = |alternate: &Alternate| RenditionInfo {
-            id: alternate.id.clone(),
-            made: if alternate.audio == AudioPlan::Copy { Made::Copy } else { Made::Encode },
-            reason: format!("a further sound: {}", alternate.sound.name),
-        };
-        plan.rungs.iter().map(row).chain(plan.alternates.iter().map(sound)).collect()
+        plan.rungs.iter().map(row).collect()
     });
     StreamInfo {
         since: Some(since),

@@ -46,6 +46,7 @@ fn of_capture(capture: &[u8], seeds: &mut Vec<(&'static str, Vec<u8>)>) {
     }
     seeds.push(("chunk", [&[255], start].concat()));
     seeds.push(("session", [&[0, 255], start].concat()));
+    seeds.push(("session", [&[5, 255], start].concat()));
     let requests = start.chunks(200).zip(0u8..=255);
     let tunnelled = requests.flat_map(|(bytes, seq)| [&[0, seq, bytes.len() as u8], bytes].concat());
     seeds.push(("tunnel", tunnelled.collect()));
@@ -68,6 +69,8 @@ fn of_capture(capture: &[u8], seeds: &mut Vec<(&'static str, Vec<u8>)>) {
     seeds.push(("publishing", published(&media)));
     seeds.push(("flv", tags(&media)));
     seeds.push(("aggregate", aggregated(&media)));
+    seeds.push(("configs", frames(&media, kind::VIDEO, &[b"hvc1", b"av01", b"vp09"])));
+    seeds.push(("configs", frames(&media, kind::AUDIO, &[b"Opus", b"fLaC", b"ac-3", b"ec-3"])));
     for message in media.iter().take(MESSAGES) {
         // Where a configuration or an access unit begins, in the forms that tags have.
         for skipped in [1, 2, 5, 8] {
@@ -104,6 +107,30 @@ fn tags(media: &[&Message]) -> Vec<u8> {
         [&[body.len() as u8, 0x20 | video], &body[..]].concat()
     };
     media.iter().take(2 * MESSAGES).flat_map(tag).collect()
+}
+
+/// Records and frames of the first coding of `codings` met in Enhanced RTMP's packets, as the target `configs` takes them:
+/// the coding's place in its list, then pieces with a length and what they are.
+fn frames(media: &[&Message], kind: u8, codings: &[&[u8; 4]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for message in media.iter().filter(|message| message.kind == kind) {
+        let [how, fourcc @ ..] = &message.payload[..message.payload.len().min(5)] else { continue };
+        let Some(coding) = codings.iter().position(|coding| &coding[..] == fourcc) else { continue };
+        if out.is_empty() {
+            out.push(coding as u8);
+        }
+        let record = how & 0x0F == 0;
+        // Composition times stand before the frames of HEVC.
+        let skipped = if fourcc == b"hvc1" && how & 0x0F == 1 { 8 } else { 5 };
+        let body = message.payload.get(skipped..).unwrap_or_default();
+        let body = &body[..body.len().min(255)];
+        out.extend([body.len() as u8, if record { 1 } else { 2 }]);
+        out.extend(body);
+        if out.len() > PIECE {
+            break;
+        }
+    }
+    out
 }
 
 fn aggregated(media: &[&Message]) -> Vec<u8> {

@@ -16,8 +16,6 @@ impl Live {
         info!(peer = %publisher.peer, encoder = publisher.encoder.as_deref().unwrap_or("unknown"), "publishing");
         self.publisher = Some(publisher);
         self.publishing.send_replace(true);
-        self.announced.clear();
-        self.stopped.clear();
         self.start_probing(Vec::new());
     }
 
