@@ -104,6 +104,7 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
             isolation: Isolation::Process {
                 exe: std::env::current_exe().context("this program's own path is unknown")?,
             },
+            show_address: config.show_address,
             worker_memory: config.worker_memory,
         }),
         store: store.clone(),

@@ -15,6 +15,7 @@ use std::{
 use bytes::{Buf, BytesMut};
 use rtmp::{
     ProtocolError,
+    limits::Limit,
     session::{Event, RefusalCode, Session, Settings, Verdict},
 };
 use tokio::{
@@ -26,6 +27,7 @@ use tracing::{debug, info, warn};
 
 use self::guests::{PLAYER_BACKLOG, Player, next_for};
 use crate::{
+    hits,
     owner::Owner,
     paced::Pace,
     publisher::{Decision, FromPublisher, Lane, PublishRequest, Refusal},
@@ -56,6 +58,17 @@ enum ConnError {
     LaneClosed,
 }
 
+impl ConnError {
+    /// The limit that was hit, if one was.
+    fn limit(&self) -> Option<&'static str> {
+        match self {
+            Self::Protocol(error) => error.limit().map(Limit::as_str),
+            Self::Stalled => Some("stall"),
+            Self::Socket(_) | Self::LaneClosed => None,
+        }
+    }
+}
+
 /// Serves one connection to its end. Never fails: whatever happens is logged once, and the lane, if there was one,
 /// hears [`FromPublisher::Ended`].
 pub(crate) async fn serve(
@@ -74,6 +87,8 @@ pub(crate) async fn serve(
         player: None,
         lane: None,
         ended: false,
+        soft_limits: [0; 3],
+        notes: Vec::new(),
     };
     let outcome = conn.drive(io, &shutdown).await;
     let stats = conn.session.stats();
@@ -81,11 +96,19 @@ pub(crate) async fn serve(
         Ok(why) => (*why).to_owned(),
         Err(error) => chain(error),
     };
+    conn.count_soft_limits();
+    let limit = outcome.as_ref().err().and_then(ConnError::limit);
+    if let Some(limit) = limit {
+        hits::count(limit, 1);
+    }
     match (&outcome, &conn.lane) {
         (_, Some(_)) | (Ok(_), None) => debug!(why, "connection closed"),
         // Port scanners and health checks open and close; only a peer that said something wrong is worth a line.
         (Err(ConnError::Socket(_)), None) => debug!(why, "connection lost"),
-        (Err(_), None) => warn!(why, "connection refused"),
+        (Err(_), None) => match hits::worth_a_line(limit.unwrap_or("protocol")) {
+            Some(untold) => warn!(why, limit, untold, "connection refused"),
+            None => debug!(why, limit, "connection refused"),
+        },
     }
     if let Some(lane) = conn.lane.take() {
         // The lane may be full or gone; its owner also sees the sender drop.
@@ -117,6 +140,10 @@ struct Conn {
     player: Option<Player>,
     lane: Option<Lane>,
     ended: bool,
+    /// Hits of limits that do not end the connection, as far as they are counted.
+    soft_limits: [u64; 3],
+    /// Quirks that the stream does not know of yet; at most one of each kind.
+    notes: Vec<String>,
 }
 
 impl Conn {
@@ -151,6 +178,7 @@ impl Conn {
             }
             if told_stats.elapsed() >= STATS_EVERY {
                 told_stats = Instant::now();
+                self.count_soft_limits();
                 if let Some(lane) = &self.lane {
                     let _ = lane.packets.try_send(FromPublisher::Stats(self.session.stats()));
                 }
@@ -235,10 +263,29 @@ impl Conn {
                     self.send(FromPublisher::Ended { clean, why }).await?;
                     self.ended = true;
                 }
-                Event::Note(quirk) => debug!(quirk, "encoder quirk"),
+                Event::Note(quirk) => {
+                    debug!(quirk, "encoder quirk");
+                    self.notes.push(quirk);
+                }
+            }
+        }
+        // What was noted on the way to publishing belongs to the publication, too.
+        if self.publishing() {
+            for note in std::mem::take(&mut self.notes) {
+                self.send(FromPublisher::Note(note)).await?;
             }
         }
         Ok(())
+    }
+
+    fn count_soft_limits(&mut self) {
+        let now = self.session.soft_limits();
+        for (counted, (limit, hits)) in self.soft_limits.iter_mut().zip(now) {
+            if hits > *counted {
+                hits::count(limit.as_str(), hits - *counted);
+                *counted = hits;
+            }
+        }
     }
 
     async fn ask(&mut self, request: rtmp::session::PublishRequest) {
@@ -258,6 +305,7 @@ impl Conn {
         })
         .await;
         let decision = decision.ok().flatten().unwrap_or_else(|| {
+            hits::count("verdict", 1);
             Decision::Refuse(Refusal {
                 code: RefusalCode::Denied,
                 description: "The server could not decide in time; try again.".to_owned(),

@@ -11,6 +11,7 @@
 
 mod addresses;
 mod conn;
+mod hits;
 mod listener;
 mod owner;
 mod paced;

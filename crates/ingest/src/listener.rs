@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::{Instrument, debug, error, info_span, warn};
 
-use crate::{addresses::AddressList, conn, owner::Owner, paced::PacedSocket, shutdown::Shutdown};
+use crate::{addresses::AddressList, conn, hits, owner::Owner, paced::PacedSocket, shutdown::Shutdown};
 
 /// How a listener treats its peers.
 #[derive(Debug, Clone)]
@@ -127,7 +127,6 @@ impl Listener {
         let settings = Arc::new(settings);
         let seats = Arc::new(Seats::default());
         let mut connections = JoinSet::new();
-        let mut refused: u64 = 0;
         loop {
             tokio::select! {
                 () = shutdown.draining() => break,
@@ -145,16 +144,21 @@ impl Listener {
                             debug!(%peer, "closed at once: the address is denied");
                             continue;
                         }
-                        let seat = (connections.len() < settings.max_connections)
-                            .then(|| seats.take(peer.ip(), settings.max_per_address))
-                            .flatten();
-                        let Some(seat) = seat else {
-                            refused += 1;
-                            metrics::counter!("sluice_rtmp_connections_refused_total").increment(1);
-                            if refused.is_power_of_two() {
-                                warn!(%peer, refused, "connection limit reached; closing new connections");
+                        let seat = if connections.len() < settings.max_connections {
+                            let address = peer.ip().to_canonical();
+                            seats.take(address, settings.max_per_address).ok_or("max_per_address")
+                        } else {
+                            Err("max_connections")
+                        };
+                        let seat = match seat {
+                            Ok(seat) => seat,
+                            Err(limit) => {
+                                metrics::counter!("sluice_rtmp_connections_refused_total").increment(1);
+                                if let Some(untold) = hits::hit(limit) {
+                                    warn!(%peer, limit, untold, "connection limit reached; closing new connections");
+                                }
+                                continue;
                             }
-                            continue;
                         };
                         prepare(&stream);
                         let (owner, settings, shutdown) = (owner.clone(), settings.clone(), shutdown.clone());

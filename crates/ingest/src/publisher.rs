@@ -61,6 +61,8 @@ pub enum FromPublisher {
     Metadata(Metadata),
     /// Counters of the connection, now and then.
     Stats(Stats),
+    /// Something odd about the encoder that is tolerated: a sentence, each once per connection, free of secrets.
+    Note(String),
     /// The publication is over.
     Ended {
         /// The encoder said so (FCUnpublish, deleteStream); otherwise the connection was lost.

@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::BTreeMap,
+    net::IpAddr,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     headers::Ask,
-    info::{Made, StreamInfo},
+    info::{Made, PublisherInfo, StreamInfo},
     library::Face,
     page::gzip,
     reply::{Content, Form, JSON, NEVER, Reply},
@@ -69,9 +70,19 @@ struct Stream<'a> {
     viewers: usize,
     source: &'a str,
     encoder: Option<&'a str>,
+    publisher: Option<Publisher<'a>>,
     renditions: Vec<Rendition<'a>>,
     notes: &'a [String],
     counters: &'a BTreeMap<Cow<'static, str>, u64>,
+}
+
+#[derive(Serialize)]
+struct Publisher<'a> {
+    since: String,
+    transport: Option<&'a str>,
+    proof: &'a str,
+    address: Option<IpAddr>,
+    quirks: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -130,9 +141,20 @@ fn stream(face: &Face, now: Now) -> Stream<'_> {
         viewers: audience.count(now.steady, memory_of(snapshot)),
         source: &info.source,
         encoder: info.encoder.as_deref(),
+        publisher: info.publisher.as_ref().map(publisher),
         renditions: snapshot.renditions().iter().map(|view| rendition(view, info)).collect(),
         notes: &info.notes,
         counters: &info.counters,
+    }
+}
+
+fn publisher(info: &PublisherInfo) -> Publisher<'_> {
+    Publisher {
+        since: rfc3339(info.since),
+        transport: info.transport.as_deref(),
+        proof: &info.proof,
+        address: info.address,
+        quirks: &info.quirks,
     }
 }
 

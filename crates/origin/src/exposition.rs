@@ -37,6 +37,22 @@ pub(crate) fn streams(out: &mut String, faces: &[Face], now: Now) {
             let _ = writeln!(out, "sluice_stream_events_total{{stream=\"{name}\",what=\"{what}\"}} {count}");
         }
     }
+    family(out, "sluice_stream_publisher", "gauge", "1 while somebody publishes, by how and by what proof");
+    for face in faces {
+        let Some(publisher) = &face.info.publisher else { continue };
+        let (name, proof) = (face.snapshot.name(), &publisher.proof);
+        let transport = publisher.transport.as_deref().unwrap_or("unknown");
+        let _ = writeln!(
+            out,
+            "sluice_stream_publisher{{stream=\"{name}\",transport=\"{transport}\",proof=\"{proof}\"}} 1"
+        );
+    }
+    family(out, "sluice_stream_quirks", "gauge", "distinct oddities of the encoder that publishes now");
+    for face in faces {
+        let Some(publisher) = &face.info.publisher else { continue };
+        let (name, quirks) = (face.snapshot.name(), publisher.quirks.len());
+        let _ = writeln!(out, "sluice_stream_quirks{{stream=\"{name}\"}} {quirks}");
+    }
     family(out, "sluice_rendition_bits_per_second", "gauge", "declared and measured bit rates");
     for face in faces {
         let name = face.snapshot.name();

@@ -1,6 +1,6 @@
 //! What the gateway tells about a stream beyond its snapshot: for the API and the page, never for players.
 
-use std::{borrow::Cow, collections::BTreeMap, time::SystemTime};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, time::SystemTime};
 
 use serde::Serialize;
 
@@ -13,12 +13,29 @@ pub struct StreamInfo {
     pub source: String,
     /// The publisher's program, as it names itself: `obs-output module (libobs version 30.0.2)`.
     pub encoder: Option<String>,
+    /// Who publishes it now; `None` while nobody does.
+    pub publisher: Option<PublisherInfo>,
     /// How each rendition is made; matched to the snapshot's renditions by id.
     pub renditions: Vec<RenditionInfo>,
     /// Sentences for the streamer, such as why the top rung is not copied.
     pub notes: Vec<String>,
     /// Repairs, drops and restarts so far, by name (`timeline_repairs`). Names are `snake_case`.
     pub counters: BTreeMap<Cow<'static, str>, u64>,
+}
+
+/// The publisher of the moment. Everybody who can watch can read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublisherInfo {
+    /// When it came.
+    pub since: SystemTime,
+    /// What carries it: `rtmp`, `rtmps`, `rtmpt` …; `None` where that is unknown.
+    pub transport: Option<Cow<'static, str>>,
+    /// What spoke for it, in a word: `key`, `rule`, `webhook` …
+    pub proof: Cow<'static, str>,
+    /// Where it comes from, if that is to be told.
+    pub address: Option<IpAddr>,
+    /// Oddities of its encoder that are tolerated, in sentences, each once.
+    pub quirks: Vec<String>,
 }
 
 /// How one rendition comes to be.

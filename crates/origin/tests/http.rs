@@ -5,7 +5,7 @@
 use std::{
     io::Read as _,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use axum::{
@@ -21,7 +21,9 @@ use hls::{
 };
 use http_body_util::BodyExt as _;
 use media::{AudioConfig, Epoch, FrameRate, MediaSequence, MediaSpan, MediaTime, VideoConfig, aac, h264};
-use origin::{Library, Listing, Made, Readiness, RenditionInfo, Settings, State, StreamInfo, router};
+use origin::{
+    Library, Listing, Made, PublisherInfo, Readiness, RenditionInfo, Settings, State, StreamInfo, router,
+};
 use tower::ServiceExt as _;
 
 /// The SPS of a 1280x720 picture at 30 frames a second, High profile, level 3.1, and its PPS.
@@ -517,6 +519,13 @@ async fn the_api_tells_the_story_of_a_stream() {
             RenditionInfo { id: "720p".to_owned(), made: Made::Copy, reason: "plays everywhere".to_owned() },
             RenditionInfo { id: "360p".to_owned(), made: Made::Encode, reason: "for slow links".to_owned() },
         ],
+        publisher: Some(PublisherInfo {
+            since: SystemTime::UNIX_EPOCH,
+            transport: Some("rtmps".into()),
+            proof: "key".into(),
+            address: None,
+            quirks: vec!["sends AAC in ADTS frames".to_owned()],
+        }),
         notes: vec!["A note.".to_owned()],
         counters: [("timeline_repairs".into(), 3)].into(),
         ..StreamInfo::default()
@@ -544,6 +553,16 @@ async fn the_api_tells_the_story_of_a_stream() {
             ("viewers", 2.into()),
             ("source", "1280x720, 30 fps, H.264 High, AAC 48 kHz stereo".into()),
             ("encoder", "obs".into()),
+            (
+                "publisher",
+                serde_json::json!({
+                    "since": "1970-01-01T00:00:00.000Z",
+                    "transport": "rtmps",
+                    "proof": "key",
+                    "address": null,
+                    "quirks": ["sends AAC in ADTS frames"],
+                }),
+            ),
             ("notes", serde_json::json!(["A note."])),
             ("counters", serde_json::json!({ "timeline_repairs": 3 })),
         ] {
@@ -592,7 +611,18 @@ async fn metrics_count_requests_and_show_streams() {
     let library = Library::new();
     let mut show = Show::new(17);
     let listing = library.open("show".parse().unwrap(), show.both(0..9));
-    listing.set_info(StreamInfo { counters: [("nal_repairs".into(), 2)].into(), ..StreamInfo::default() });
+    let publisher = PublisherInfo {
+        since: SystemTime::UNIX_EPOCH,
+        transport: None,
+        proof: "rule".into(),
+        address: None,
+        quirks: Vec::new(),
+    };
+    listing.set_info(StreamInfo {
+        publisher: Some(publisher),
+        counters: [("nal_repairs".into(), 2)].into(),
+        ..StreamInfo::default()
+    });
     let router = router(library.clone(), Settings::default(), Some(handle));
     let bench = Bench { library, router, readiness: Readiness::default() };
     bench.get(SEGMENT, &[]).await;
@@ -606,6 +636,8 @@ async fn metrics_count_requests_and_show_streams() {
         "sluice_http_requests_total{kind=\"unknown\",status=\"4xx\"} 1",
         "sluice_stream_state{stream=\"show\",state=\"live\"} 1",
         "sluice_stream_events_total{stream=\"show\",what=\"nal_repairs\"} 2",
+        "sluice_stream_publisher{stream=\"show\",transport=\"unknown\",proof=\"rule\"} 1",
+        "sluice_stream_quirks{stream=\"show\"} 0",
         "sluice_rendition_bits_per_second{stream=\"show\",rendition=\"720p\",figure=\"declared\"} 3000000",
         "sluice_rendition_newest_segment{stream=\"show\",rendition=\"360p\"} 8",
         "sluice_rendition_held_bytes{stream=\"show\",rendition=\"360p\"} 16920",

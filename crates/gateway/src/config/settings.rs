@@ -43,6 +43,7 @@ pub(crate) struct Config {
     pub data_dir: PathBuf,
     pub hold: Duration,
     pub takeover: bool,
+    pub show_address: bool,
     pub publish_url: Option<String>,
     pub publish_allow: AddressList,
     pub publish_deny: AddressList,
@@ -78,6 +79,7 @@ impl Default for Config {
             data_dir: PathBuf::from("data"),
             hold: Duration::from_secs(30),
             takeover: true,
+            show_address: false,
             publish_url: None,
             publish_allow: AddressList::default(),
             publish_deny: AddressList::default(),
@@ -174,6 +176,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
                After 4 takeovers within a minute nobody takes over for 30 s.",
         get: |c| c.takeover.to_string(),
         set: |c, v| read_flag(v).map(|v| c.takeover = v),
+    },
+    Setting {
+        key: "publish.show_address",
+        help: "Whether the API tells where publishers connect from. Everybody who can watch can read it.",
+        get: |c| c.show_address.to_string(),
+        set: |c, v| read_flag(v).map(|v| c.show_address = v),
     },
     Setting {
         key: "publish.url",

@@ -17,7 +17,12 @@ pub(crate) mod gate;
 pub(crate) mod rules;
 pub(crate) mod webhook;
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use ingest::{Decision, Lane, PublishRequest, Refusal, RefusalCode};
 use media::StreamName;
@@ -168,7 +173,9 @@ impl Desk {
         let (farewell, bid) = watch::channel(None);
         let mut publisher = Publisher {
             peer: request.peer,
+            since: SystemTime::now(),
             encoder: request.encoder.clone(),
+            quirks: Vec::new(),
             packets,
             farewell,
             publication: Publication::begin(self.gate.hooks.clone(), facts),

@@ -28,7 +28,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use ingest::FromPublisher;
@@ -76,6 +76,8 @@ pub(crate) struct Settings {
     pub wishes: Wishes,
     /// Where encoders run.
     pub isolation: Isolation,
+    /// See `publish.show_address`.
+    pub show_address: bool,
     /// Most memory of an encoder process, in bytes.
     pub worker_memory: u64,
 }
@@ -84,8 +86,12 @@ pub(crate) struct Settings {
 pub(crate) struct Publisher {
     /// Where it connects from.
     pub peer: SocketAddr,
+    /// When it was let in.
+    pub since: SystemTime,
     /// What it calls itself.
     pub encoder: Option<String>,
+    /// What is odd about it, in sentences.
+    pub quirks: Vec<String>,
     /// What it sends.
     pub packets: mpsc::Receiver<FromPublisher>,
     /// Set to a sentence to see it off.

@@ -5,11 +5,13 @@ use std::{borrow::Cow, time::SystemTime};
 use hls::snapshot::Snapshot;
 use ingest::Stats;
 use media::{MediaSpan, StreamName};
-use origin::{Made, RenditionInfo, StreamInfo};
+use origin::{Made, PublisherInfo, RenditionInfo, StreamInfo};
 use transcode::{
     ladder::{Plan, Treatment},
     source::Source,
 };
+
+use super::Publisher;
 
 /// Everything that is repaired, dropped or restarted in one stream. Only ever grows.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +30,8 @@ pub(super) struct Counters {
     pub(super) encoder_restarts: u64,
     /// Counters of the connection that publishes now.
     now: Stats,
+    /// Counters of those before it.
+    past: Stats,
 }
 
 impl Counters {
@@ -36,7 +40,26 @@ impl Counters {
         self.now = *stats;
     }
 
+    /// Another connection publishes from here on.
+    pub(super) fn next_connection(&mut self) {
+        self.past = self.connections();
+        self.now = Stats::default();
+    }
+
+    /// Of all connections together.
+    fn connections(&self) -> Stats {
+        let mut all = self.past;
+        all.bytes_in += self.now.bytes_in;
+        all.messages += self.now.messages;
+        all.packets += self.now.packets;
+        all.media_dropped += self.now.media_dropped;
+        all.nal_repairs += self.now.nal_repairs;
+        all.timeline += self.now.timeline;
+        all
+    }
+
     fn rows(&self, restarts: u64) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let all = self.connections();
         let own = [
             ("timeline_breaks", self.breaks),
             ("reconfigurations", self.reconfigurations),
@@ -44,10 +67,10 @@ impl Counters {
             ("gap_segments", self.gaps),
             ("encoded_segments_lost", self.segments_lost),
             ("encoder_restarts", self.encoder_restarts + restarts),
-            ("media_dropped", self.now.media_dropped),
-            ("nal_repairs", self.now.nal_repairs),
+            ("media_dropped", all.media_dropped),
+            ("nal_repairs", all.nal_repairs),
         ];
-        own.into_iter().chain(self.now.timeline.rows())
+        own.into_iter().chain(all.timeline.rows())
     }
 
     /// Writes the stream's gauges and counters for `/metrics`.
@@ -58,7 +81,7 @@ impl Counters {
                 .absolute(value);
         }
         metrics::counter!("sluice_stream_received_bytes_total", "stream" => stream.clone())
-            .absolute(self.now.bytes_in);
+            .absolute(self.connections().bytes_in);
         metrics::gauge!("sluice_stream_encoder_backlog_seconds", "stream" => stream.clone())
             .set(backlog.as_secs_f64());
         for view in snapshot.renditions() {
@@ -89,10 +112,32 @@ pub(super) fn ladder_line(plan: &Plan) -> String {
     if rungs.is_empty() { "sound only".to_owned() } else { rungs.join(", ") }
 }
 
-/// The stream in words, for the API and the page.
+/// Quirks told of one publisher at most; there are not so many kinds.
+const QUIRKS_MAX: usize = 64;
+/// Longest quirk told, in characters.
+const QUIRK_MAX: usize = 240;
+
+/// Adds a quirk to those of a publisher.
+pub(super) fn note_quirk(quirks: &mut Vec<String>, quirk: &str) {
+    if quirks.len() < QUIRKS_MAX {
+        quirks.push(quirk.chars().take(QUIRK_MAX).collect());
+    }
+}
+
+fn publisher_info(publisher: &Publisher, show_address: bool) -> PublisherInfo {
+    PublisherInfo {
+        since: publisher.since,
+        transport: None,
+        proof: publisher.publication.proof().into(),
+        address: show_address.then(|| publisher.peer.ip().to_canonical()),
+        quirks: publisher.quirks.clone(),
+    }
+}
+
+/// The stream in words, for the API and the page. With the publisher comes whether its address is told.
 pub(super) fn info(
     since: SystemTime,
-    encoder: Option<String>,
+    publisher: Option<(&Publisher, bool)>,
     source: Option<&Source>,
     plan: Option<&Plan>,
     counters: &Counters,
@@ -110,7 +155,10 @@ pub(super) fn info(
         since: Some(since),
         source: source.map(Source::describe).unwrap_or_default(),
         // What the encoder calls itself in its metadata says more than its RTMP library's name.
-        encoder: source.and_then(|source| source.encoder.clone()).or(encoder),
+        encoder: source
+            .and_then(|source| source.encoder.clone())
+            .or_else(|| publisher.and_then(|(publisher, _)| publisher.encoder.clone())),
+        publisher: publisher.map(|(publisher, show_address)| publisher_info(publisher, show_address)),
         renditions,
         notes: plan.map_or_else(Vec::new, |plan| plan.notes.clone()),
         counters: counters.rows(restarts).map(|(row, value)| (Cow::Borrowed(row), value)).collect(),

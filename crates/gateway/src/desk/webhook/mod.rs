@@ -224,6 +224,11 @@ impl Publication {
         }
     }
 
+    /// What spoke for the publisher.
+    pub(crate) fn proof(&self) -> &'static str {
+        self.facts.proof
+    }
+
     /// Why it ends; `clean` if the encoder said so.
     pub(crate) fn ends(&mut self, clean: bool, reason: &str) {
         self.clean = clean;

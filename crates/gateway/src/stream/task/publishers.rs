@@ -6,7 +6,7 @@ use tracing::{info, warn};
 use transcode::source::Probe;
 
 use super::{Live, Stage, Then, hints};
-use crate::stream::{Publisher, intake::Intake};
+use crate::stream::{Publisher, intake::Intake, report};
 
 /// What an encoder is told that loses its stream to another.
 const TAKEN_OVER: &str = "Another encoder with this stream's key took over.";
@@ -15,6 +15,8 @@ impl Live {
     pub(super) fn welcome(&mut self, publisher: Publisher) {
         info!(peer = %publisher.peer, encoder = publisher.encoder.as_deref().unwrap_or("unknown"), "publishing");
         self.publisher = Some(publisher);
+        self.counters.next_connection();
+        self.info_due = true;
         self.publishing.send_replace(true);
         self.start_probing(Vec::new());
     }
@@ -63,6 +65,12 @@ impl Live {
                 self.counters.connection(&stats);
                 self.info_due = true;
             }
+            Some(FromPublisher::Note(quirk)) => {
+                if let Some(publisher) = &mut self.publisher {
+                    report::note_quirk(&mut publisher.quirks, &quirk);
+                    self.info_due = true;
+                }
+            }
             Some(FromPublisher::Ended { clean, why }) => self.publisher_gone(clean, &why),
             None => self.publisher_gone(false, "the connection was lost"),
         }
@@ -72,6 +80,7 @@ impl Live {
         if let Some(mut publisher) = self.publisher.take() {
             publisher.publication.ends(clean, why);
         }
+        self.info_due = true;
         self.publishing.send_replace(false);
         if clean {
             info!("the publisher stopped the stream");

@@ -60,10 +60,11 @@ impl Live {
             if let Some(packager) = &self.packager {
                 self.counters.export(&self.name, packager.lag(), &packager.snapshot(), restarts);
             }
-            let encoder = self.publisher.as_ref().and_then(|publisher| publisher.encoder.clone());
+            let show_address = self.shared.settings.show_address;
+            let publisher = self.publisher.as_ref().map(|publisher| (publisher, show_address));
             let info = report::info(
                 self.born.1,
-                encoder,
+                publisher,
                 self.source.as_ref(),
                 self.plan.as_ref(),
                 &self.counters,
