@@ -8,9 +8,7 @@ use super::sample::{Recipe, Sample};
 use super::{Row, judge};
 use crate::avsync;
 use crate::harness::{PATIENCE, Process, Wire, flv, s, segments, until, wait_for};
-use crate::hlscheck::{Outcome, Watch, multivariant};
-use crate::http::{Client as Http, Url};
-use crate::report::Findings;
+use crate::hlscheck::{Outcome, Watch};
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::process::Command;
@@ -35,7 +33,7 @@ fn behind_the_break(
     until(&watch, "the end of all lists", s(u64::from(arena.seconds) + 40), |p| p.over);
     let outcome = watch.finish()?;
     judge::stream(arena, &row.stream(), &outcome, record)?;
-    judge::media(&outcome, sample, true, record)?;
+    judge::last_piece(&outcome, sample, record)?;
     for rendition in &outcome.renditions {
         if rendition.discontinuities != 1 {
             record.fail(format!("{}: {} discontinuities", rendition.name, rendition.discontinuities));
@@ -98,6 +96,13 @@ pub(super) fn wrong_key(arena: &Arena, row: &Row) -> Result<Record> {
     )
 }
 
+/// A coding that nothing here decodes.
+pub(super) fn unknown_coding(arena: &Arena, row: &Row, recipe: &Recipe, words: &[&str]) -> Result<Record> {
+    let sample = arena.sample(recipe)?;
+    let url = arena.url(row.transport, &arena.key(&row.stream()).secret);
+    refused(arena, row, &mut client::publish(arena, row.client, &[&sample], &[], &url), words)
+}
+
 /// The client ends, says one of these words, and nothing comes of its publication.
 fn refused(arena: &Arena, row: &Row, command: &mut Command, words: &[&str]) -> Result<Record> {
     let mut process = start(arena, row, command)?;
@@ -137,19 +142,10 @@ pub(super) fn fed(
     sender.join().map_err(|_| anyhow::anyhow!("the sender panicked"))??;
     let mut record = Record::of(row);
     judge::stream(arena, &name, &outcome, &mut record)?;
-    if breaks == 0 {
-        judge::media(&outcome, sample, false, &mut record)?;
-    }
+    judge::media(&outcome, sample, breaks, &mut record)?;
     for rendition in &outcome.renditions {
         if rendition.discontinuities != breaks {
             record.fail(format!("{}: {} discontinuities", rendition.name, rendition.discontinuities));
-        }
-    }
-    if breaks > 0 {
-        let top = judge::top(&outcome).context("no rendition")?;
-        judge::counted(top.frames, sample.frames.unwrap_or(0), &mut record);
-        for file in &top.joined {
-            judge::offset(file, sample.offset_ms.unwrap_or(0.0), &mut record)?;
         }
     }
     Ok(record)
@@ -185,38 +181,6 @@ pub(super) fn resized(arena: &Arena, row: &Row) -> Result<Record> {
     fed(arena, row, &sample, tags, due, 1)
 }
 
-/// The alternate audio renditions of a stream: each has a list of its own that decodes from end to end.
-pub(super) fn sounds(arena: &Arena, name: &str, count: usize, record: &mut Record) -> Result<()> {
-    let base = Url::parse(&arena.gateway.live_url(name))?;
-    let text = Http::default().get(&base)?.text()?;
-    let list = multivariant::parse(text.as_bytes(), name, &mut Findings::default());
-    let get = |m: &[(String, String)], key: &str| {
-        m.iter().find(|(n, _)| n == key).map(|(_, v)| v.trim_matches('"').to_owned())
-    };
-    let all: Vec<_> = list.media.iter().filter(|m| get(m, "TYPE").as_deref() == Some("AUDIO")).collect();
-    let uris: Vec<String> = all.iter().filter_map(|m| get(m, "URI")).collect();
-    record.note(format!("{} sounds, {} with lists of their own", all.len(), uris.len()));
-    if uris.len() != count {
-        record.fail(format!("{} alternate audio renditions, {count} expected", uris.len()));
-    }
-    for uri in uris {
-        let url = base.join(&uri)?;
-        let said = judge::decoder(&url.to_string())?;
-        if let Some(first) = said.first() {
-            record.fail(format!("the decoder said {first} of {uri}"));
-        }
-        let list = Http::default().get(&url)?.text()?;
-        let seconds: f64 = list
-            .lines()
-            .filter_map(|l| l.strip_prefix("#EXTINF:")?.trim_end_matches(',').parse::<f64>().ok())
-            .sum();
-        if (seconds - f64::from(arena.seconds)).abs() > 0.3 {
-            record.fail(format!("{uri} lasts {seconds:.2} s"));
-        }
-    }
-    Ok(())
-}
-
 /// OBS Studio with keyframes 2 s apart, stopped as its user would. What it sent stands in its log.
 pub(super) fn obs(arena: &Arena, row: &Row) -> Result<Record> {
     let name = row.stream();
@@ -241,7 +205,7 @@ pub(super) fn obs(arena: &Arena, row: &Row) -> Result<Record> {
     judge::stream(arena, &name, &outcome, &mut record)?;
     // A busy machine's OBS moves sound and picture itself: its recording of what it streamed is the source.
     let sample = Sample { path: log.into(), frames: Some(sent), offset_ms: None, seconds: 0.0 };
-    judge::media(&outcome, &sample, false, &mut record)?;
+    judge::media(&outcome, &sample, 0, &mut record)?;
     let recordings = std::fs::read_dir(dir.join("recording"))?.flatten().next();
     let recording = recordings.context("OBS recorded nothing")?.path();
     let top = judge::top(&outcome).and_then(|r| r.joined.first()).context("no rendition")?;
@@ -308,6 +272,6 @@ pub(super) fn login(arena: &Arena, row: &Row, login: Login) -> Result<Record> {
     let outcome = super::publish::to_the_end(watch, &mut process, limit)?;
     let mut record = Record::of(row);
     judge::stream(arena, &name, &outcome, &mut record)?;
-    judge::media(&outcome, &sample, false, &mut record)?;
+    judge::media(&outcome, &sample, 0, &mut record)?;
     Ok(record)
 }

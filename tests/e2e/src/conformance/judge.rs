@@ -7,7 +7,7 @@ use crate::avsync;
 use crate::hlscheck::{Outcome, RenditionOutcome};
 use anyhow::{Context, Result};
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The farthest that sound may move against picture, ms.
@@ -44,18 +44,16 @@ pub(super) fn stream(arena: &Arena, name: &str, outcome: &Outcome, record: &mut 
     Ok(())
 }
 
-/// Pictures and sound of the top rung, behind its last discontinuity where `last` says so.
-pub(super) fn media(outcome: &Outcome, sample: &Sample, last: bool, record: &mut Record) -> Result<()> {
+/// Pictures and sound of the top rung, with up to `breaks` discontinuities in it.
+pub(super) fn media(outcome: &Outcome, sample: &Sample, breaks: u64, record: &mut Record) -> Result<()> {
     let top = top(outcome).context("no rendition")?;
-    let file = if last { top.joined.last() } else { top.joined.first() };
-    let file = file.context("no segment")?;
-    if !last && top.joined.len() > 1 {
+    if top.joined.len() as u64 > 1 + breaks {
         record.fail(format!("{} pieces with gaps or discontinuities between them", top.joined.len()));
+    } else if top.joined.len() > 1 {
+        record.note(format!("{} pieces with discontinuities between them", top.joined.len()));
     }
     if let Some(sent) = sample.frames {
-        record.sent = Some(sent);
-        let got = if last { decoded(file)? } else { top.frames };
-        counted(got, sent, record);
+        counted(top.frames, sent, record);
     } else {
         let off = (top.seconds - sample.seconds).abs();
         record.note(format!("{:.2} s of sound from {:.2} s", top.seconds, sample.seconds));
@@ -63,10 +61,17 @@ pub(super) fn media(outcome: &Outcome, sample: &Sample, last: bool, record: &mut
             record.fail(format!("{off:.2} s of sound are missing or too many"));
         }
     }
-    if let Some(reference) = sample.offset_ms {
-        offset(file, reference, record)?;
-    }
-    Ok(())
+    let Some(reference) = sample.offset_ms else { return Ok(()) };
+    offset(&top.joined, reference, record)
+}
+
+/// The same of what stands behind the last discontinuity alone.
+pub(super) fn last_piece(outcome: &Outcome, sample: &Sample, record: &mut Record) -> Result<()> {
+    let top = top(outcome).context("no rendition")?;
+    let file = top.joined.last().context("no segment")?;
+    counted(hashes(file)?.len() as u64, sample.frames.unwrap_or(0), record);
+    let Some(reference) = sample.offset_ms else { return Ok(()) };
+    offset(std::slice::from_ref(file), reference, record)
 }
 
 /// As many pictures as were sent, ± 1.
@@ -77,9 +82,12 @@ pub(super) fn counted(got: u64, sent: u64, record: &mut Record) {
     }
 }
 
-/// Sound against picture, as far from the source's own distance as allowed.
-pub(super) fn offset(file: &Path, reference_ms: f64, record: &mut Record) -> Result<()> {
-    let moved: Vec<f64> = avsync::offsets(file)?.iter().map(|ms| ms - reference_ms).collect();
+/// Sound against picture in all of these files, as far from the source's own distance as allowed.
+pub(super) fn offset(files: &[PathBuf], reference_ms: f64, record: &mut Record) -> Result<()> {
+    let mut moved = Vec::new();
+    for file in files {
+        moved.extend(avsync::offsets(file)?.iter().map(|ms| ms - reference_ms));
+    }
     let Some((_, worst)) = avsync::summary(&moved) else {
         record.fail("no flash with a tone in what came out");
         return Ok(());
@@ -105,11 +113,6 @@ pub(super) fn decoder(input: &str) -> Result<Vec<String>> {
         said.push(format!("nothing, and ended with {}", output.status));
     }
     Ok(said)
-}
-
-/// Pictures that come out of the decoder.
-pub(super) fn decoded(file: &Path) -> Result<u64> {
-    Ok(hashes(file)?.len() as u64)
 }
 
 /// The MD5 of each decoded picture, in the order of presentation.

@@ -17,6 +17,7 @@ mod record;
 mod rows;
 mod rtmpe;
 mod sample;
+mod sounds;
 
 pub use arena::Arena;
 pub use client::{Client, Transport};

@@ -55,7 +55,7 @@ pub(super) fn run(arena: &Arena, row: &Row) -> Result<Record> {
         record.fail("came in too late");
     }
     if let Some(reference) = sample.offset_ms {
-        judge::offset(&file, reference, &mut record)?;
+        judge::offset(std::slice::from_ref(&file), reference, &mut record)?;
     }
     Ok(record)
 }

@@ -20,8 +20,10 @@ pub(super) struct Publication {
     pub(super) options: Vec<String>,
     /// Picture sizes that have to be renditions copied from the source; none: not looked at.
     pub(super) copied: Vec<(u32, u32)>,
-    /// Alternate audio renditions that have to be there.
-    pub(super) sounds: usize,
+    /// Alternate audio renditions that have to be there, by the tone in each, Hz.
+    pub(super) sounds: Vec<u32>,
+    /// Discontinuities that may be there: a source that turns out different is encoded from there on.
+    pub(super) breaks: u64,
 }
 
 impl Publication {
@@ -52,7 +54,7 @@ pub(super) fn run(arena: &Arena, row: &Row, publication: &Publication) -> Result
     let outcome = to_the_end(watch, &mut process, limit)?;
     let mut record = Record::of(row);
     judge::stream(arena, &name, &outcome, &mut record)?;
-    judge::media(&outcome, first, false, &mut record)?;
+    judge::media(&outcome, first, publication.breaks, &mut record)?;
     let story = arena.gateway.stream(&name).unwrap_or_default();
     for size in &publication.copied {
         match judge::is_copied(&story, *size) {
@@ -67,8 +69,8 @@ pub(super) fn run(arena: &Arena, row: &Row, publication: &Publication) -> Result
             record.fail(format!("{}: {} pictures of {sent}", rendition.name, rendition.frames));
         }
     }
-    if publication.sounds > 0 {
-        super::events::sounds(arena, &name, publication.sounds, &mut record)?;
+    if !publication.sounds.is_empty() {
+        super::sounds::judge(arena, &name, &publication.sounds, &mut record)?;
     }
     Ok(record)
 }

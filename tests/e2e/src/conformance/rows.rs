@@ -103,6 +103,7 @@ fn enhanced() -> Vec<Row> {
         "libx265 -preset superfast -b:v 600k -x265-params log-level=error:bframes=3:b-adapt=0";
     const AV1: &str = "libsvtav1 -preset 12 -b:v 600k";
     const VP9: &str = "libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 600k";
+    const VVC: &str = "libvvenc -preset faster -b:v 400k";
     const OPUS: &str = "libopus -b:a 96k -ac 2";
     let one = |name: &str, recipe: Recipe| {
         published(Group::Enhanced, name, FfmpegStatic, Rtmp, Publication::of(recipe))
@@ -117,7 +118,7 @@ fn enhanced() -> Vec<Row> {
     };
     let two_sounds = Publication {
         inputs: vec![Recipe::usual("usual"), Recipe::usual("second-sound").video("").tone(440)],
-        sounds: 1,
+        sounds: vec![440],
         ..Publication::default()
     };
     let listed = ["-rtmp_enhanced_codecs", "hvc1,av01,vp09,Opus"];
@@ -137,6 +138,15 @@ fn enhanced() -> Vec<Row> {
             FfmpegStatic,
             Rtmp,
             Publication::of(picture("hevc", HEVC)).options(&listed),
+        ),
+        row(
+            Group::Enhanced,
+            "vvc-is-refused",
+            FfmpegStatic,
+            Rtmp,
+            Box::new(move |arena, row| {
+                events::unknown_coding(arena, row, &picture("vvc", VVC), &["vvc", "h.266"])
+            }),
         ),
         published(
             Group::Enhanced,
@@ -161,7 +171,9 @@ fn media() -> Vec<Row> {
     const B_FRAMES: &str = "libx264 -preset veryfast -bf 3 -b_strategy 0 -b:v 600k -sc_threshold 0";
     const OPEN_GOP: &str =
         "libx264 -preset veryfast -bf 3 -b_strategy 0 -flags -cgop -x264-params open-gop=1:scenecut=0";
-    // Every other second at half the rate, keyframes every 2 s at the full one.
+    const FORCED: &str =
+        "libx264 -preset ultrafast -b:v 600k -sc_threshold 0 -force_key_frames expr:gte(t,n_forced*2)";
+    // Every other second at half the rate: keyframes 60 pictures apart come 2 to 3 s apart.
     const VARIABLE: &str = "select='if(lt(mod(n,60),30),1,not(mod(n,2)))'";
     let one =
         |name: &str, recipe: Recipe| published(Group::Media, name, Ffmpeg, Rtmp, Publication::of(recipe));
@@ -170,7 +182,14 @@ fn media() -> Vec<Row> {
         one("b-frames", usual("b-frames").video(B_FRAMES)).quick(),
         one("open-gop", usual("open-gop").video(OPEN_GOP)),
         one("ten-second-gop", usual("ten-second-gop").gop(300)).quick(),
-        one("variable-rate", usual("variable-rate").filter(VARIABLE)),
+        one("variable-rate", usual("variable-rate").video(FORCED).filter(VARIABLE)).quick(),
+        published(
+            Group::Media,
+            "variable-rate-and-gop",
+            Ffmpeg,
+            Rtmp,
+            Publication { breaks: 1, ..Publication::of(usual("variable-gop").filter(VARIABLE)) },
+        ),
         one("mono-44100", usual("mono-44100").audio("aac -b:a 64k -ar 44100 -ac 1")),
         one("sound-only", usual("sound-only").video("")).quick(),
         one("picture-only", usual("picture-only").audio("")).quick(),
@@ -185,6 +204,7 @@ fn media() -> Vec<Row> {
         one("nellymoser", usual("nellymoser").audio("nellymoser -ar 22050 -ac 1")),
         one("flv1-mp3", usual("flv1").video("flv1 -b:v 800k").audio("libmp3lame -b:a 96k -ar 44100")).quick(),
         one("screen-video", usual("screen").video("flashsv").audio(AAC)),
+        one("screen-video-2", usual("screen-2").video("flashsv2").audio(AAC)),
         one(
             "h264-4-4-4",
             usual("high444").video("libx264 -preset ultrafast -pix_fmt yuv444p -sc_threshold 0"),
