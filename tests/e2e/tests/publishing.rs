@@ -3,9 +3,7 @@
 //! What real encoders send plays, in every rung, by every rule.
 
 use e2e::avsync;
-use e2e::harness::{
-    PATIENCE, Publisher, Stage, alone, clip, ffmpeg, gstreamer, has, s, segments, to_the_end, until,
-};
+use e2e::harness::{PATIENCE, Publisher, Stage, alone, clip, gstreamer, has, s, segments, to_the_end, until};
 use e2e::hlscheck::{Outcome, Watch, decode};
 use e2e::tscheck::SegmentFacts;
 use std::process::Command;
@@ -239,40 +237,6 @@ fn fifty_frames_a_second_in_portrait_play() {
         let (w, h) = rendition.resolution.unwrap();
         assert!(w < h, "portrait stays portrait: {outcome}");
     }
-}
-
-#[test]
-fn unknown_codecs_are_refused_in_words_that_the_streamer_sees() {
-    let _alone = alone();
-    let stage = Stage::new(&[]);
-    let source = [
-        "-re",
-        "-f",
-        "lavfi",
-        "-i",
-        "testsrc2=s=320x180:r=30",
-        "-f",
-        "lavfi",
-        "-i",
-        "sine=r=44100",
-        "-t",
-        "12",
-    ];
-    let url = stage.url();
-    for (name, codecs, word) in [
-        ("Sorenson video", ["-c:v", "flv1", "-c:a", "aac"], "Sorenson"),
-        ("MP3 audio", ["-c:v", "libx264", "-c:a", "libmp3lame"], "MP3"),
-        ("Screen video alone", ["-c:v", "flashsv2", "-c:a", "aac"], "Screen"),
-        ("G.711 audio", ["-c:v", "libx264", "-c:a", "pcm_mulaw"], "G.711"),
-    ] {
-        let tail = ["-f", "flv", &url];
-        let mut encoder = ffmpeg(&stage.home, source.iter().chain(&codecs).chain(&tail));
-        let status = encoder.wait(s(30));
-        let said = encoder.log();
-        let told = said.lines().find(|l| l.contains("Server error:"));
-        assert!(!status.success() && told.is_some_and(|l| l.contains(word)), "{name}: {told:?}\n{said}");
-    }
-    assert!(!stage.gateway.log().contains("panicked"), "{}", stage.gateway.log());
 }
 
 #[test]

@@ -99,8 +99,24 @@ pub(super) struct Sample {
     pub(super) seconds: f64,
 }
 
-/// The recipe's clip, from the last run or made now.
+/// The recipe's clip with what is known of it.
 pub(super) fn sample(arena: &Arena, recipe: &Recipe, seconds: u32) -> Result<Sample> {
+    let path = clip(arena, recipe, seconds)?;
+    let frames = if recipe.video.is_empty() { None } else { Some(pictures(&path)?) };
+    let both = !recipe.video.is_empty() && !recipe.audio.is_empty();
+    let offsets = if both { avsync::offsets(&path)? } else { Vec::new() };
+    ensure!(!both || offsets.len() as u32 >= seconds / 2, "{}: no flashes with tones", path.display());
+    let offset_ms = avsync::summary(&offsets).map(|(median, _)| median);
+    Ok(Sample { path, frames, offset_ms, seconds: f64::from(seconds) })
+}
+
+/// The recipe's clip, from the last run or made now, with nothing known of it: no program here may decode it.
+pub(super) fn unknown(arena: &Arena, recipe: &Recipe, seconds: u32) -> Result<Sample> {
+    let path = clip(arena, recipe, seconds)?;
+    Ok(Sample { path, frames: None, offset_ms: None, seconds: f64::from(seconds) })
+}
+
+fn clip(arena: &Arena, recipe: &Recipe, seconds: u32) -> Result<PathBuf> {
     static MAKING: Mutex<()> = Mutex::new(());
     let dir = std::env::temp_dir().join("sluice-e2e-samples");
     std::fs::create_dir_all(&dir)?;
@@ -108,19 +124,11 @@ pub(super) fn sample(arena: &Arena, recipe: &Recipe, seconds: u32) -> Result<Sam
     recipe.hash(&mut hasher);
     let stem = format!("{}-{seconds}s-{:08x}", recipe.name, hasher.finish() as u32);
     let path = dir.join(format!("{stem}.{}", recipe.container));
-    {
-        let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
-        if !path.is_file() {
-            make(arena, recipe, seconds, &path)
-                .with_context(|| format!("making the clip {}", recipe.name))?;
-        }
+    let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    if !path.is_file() {
+        make(arena, recipe, seconds, &path).with_context(|| format!("making the clip {}", recipe.name))?;
     }
-    let frames = if recipe.video.is_empty() { None } else { Some(pictures(&path)?) };
-    let both = !recipe.video.is_empty() && !recipe.audio.is_empty();
-    let offsets = if both { avsync::offsets(&path)? } else { Vec::new() };
-    ensure!(!both || offsets.len() as u32 >= seconds / 2, "{}: no flashes with tones", path.display());
-    let offset_ms = avsync::summary(&offsets).map(|(median, _)| median);
-    Ok(Sample { path, frames, offset_ms, seconds: f64::from(seconds) })
+    Ok(path)
 }
 
 fn make(arena: &Arena, recipe: &Recipe, seconds: u32, path: &Path) -> Result<()> {
