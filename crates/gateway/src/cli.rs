@@ -64,7 +64,7 @@ pub(crate) struct ServeFlags {
     /// Configuration file (TOML)
     #[arg(short, long, env = "SLUICE_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Where encoders connect, such as 0.0.0.0:1935
+    /// Where encoders connect, such as 0.0.0.0:1935; several with commas between them
     #[arg(long, value_name = "ADDRESS")]
     pub rtmp_listen: Option<String>,
     /// Where viewers connect, such as 0.0.0.0:8080
@@ -226,7 +226,7 @@ mod tests {
             ..ServeFlags::default()
         };
         let config = flags.load().unwrap();
-        assert_eq!((config.rtmp_listen.port(), config.segment.as_secs()), (0, 4));
+        assert_eq!((config.rtmp_listen[0].port(), config.segment.as_secs()), (0, 4));
         assert!(ServeFlags { set: vec!["nonsense".into()], ..ServeFlags::default() }.load().is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use crate::{cli::ServeFlags, store::Store};
+use crate::{cli::ServeFlags, store::Store, tls};
 
 /// One look at one thing.
 struct Finding {
@@ -19,8 +19,10 @@ struct Finding {
 /// When the configuration is wrong.
 pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
     let config = flags.load()?;
-    let mut findings = vec![
-        port("RTMP", "rtmp.listen", config.rtmp_listen),
+    let listed = config.rtmp_listen.iter();
+    let mut findings: Vec<_> = listed.map(|address| port("RTMP", "rtmp.listen", *address)).collect();
+    findings.extend([
+        tls::examine(&config).map_or_else(bad, good),
         port("HTTP", "http.listen", config.http_listen),
         match Store::open(&config.data_dir).and_then(|store| store.keys()) {
             Ok(keys) => {
@@ -32,7 +34,7 @@ pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
             }
             Err(error) => bad(format!("{:#}", anyhow::Error::from(error))),
         },
-    ];
+    ]);
     for codec in transcode::probe_codecs() {
         findings.push(match codec.fault {
             None => good(format!("{}: {}", codec.name, codec.purpose)),

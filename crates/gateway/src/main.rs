@@ -14,6 +14,7 @@ mod ready;
 mod serve;
 mod store;
 mod stream;
+mod tls;
 mod users;
 
 use std::process::ExitCode;

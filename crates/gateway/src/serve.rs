@@ -6,7 +6,7 @@
 use std::{io::IsTerminal, net::SocketAddr, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
-use ingest::{Listener, Owner, Shutdown};
+use ingest::{Listener, Owner, Shutdown, Transport};
 use media::StreamName;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::{
@@ -29,6 +29,7 @@ use crate::{
     multitrack,
     store::Store,
     stream,
+    tls::{self, Certificates},
 };
 
 /// The stream that the first start makes.
@@ -77,13 +78,18 @@ pub(crate) fn wishes(config: &Config) -> anyhow::Result<Wishes> {
 async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics cannot be set up")?;
     let store = Store::open(&config.data_dir)?;
-    let rtmp = Listener::bind(config.rtmp_listen)
-        .with_context(|| port_hint("rtmp.listen", "--rtmp-listen", config.rtmp_listen))?;
+    let rtmp = Listener::bind(&config.rtmp_listen).map_err(|error| (error.address, error)).map_err(
+        |(address, error)| {
+            anyhow::Error::new(error).context(port_hint("rtmp.listen", "--rtmp-listen", address))
+        },
+    )?;
     let http = TcpListener::bind(config.http_listen)
         .await
         .with_context(|| port_hint("http.listen", "--http-listen", config.http_listen))?;
     let http_address = http.local_addr().context("the HTTP port has no address")?;
-    let rtmp_address = rtmp.address();
+    let rtmp_address = *rtmp.addresses().first().context("no address to listen on for RTMP")?;
+    let certificates = tls::certificates(&config)?;
+    let rtmps = Rtmps::of(&config, certificates.as_ref());
 
     let library = origin::Library::new();
     let readiness = origin::Readiness::default();
@@ -130,7 +136,9 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
         url: config.publish_url.clone(),
         rtmp_port: rtmp_address.port(),
     }));
-    let media = run_media(rtmp, &config, shared, gate, stop_media.clone())?;
+    let settings = ingest_settings(&config, certificates.as_ref(), http_address);
+    let media = run_media(rtmp, settings, &config, shared, gate, stop_media.clone())?;
+    let freshness = certificates.map(|certificates| tokio::spawn(certificates.keep_fresh()));
     let origin = tokio::spawn(origin::serve(http, router, origin::Limits::default(), stop_http.clone()));
     let upkeep = tokio::spawn(async move {
         let mut every = tokio::time::interval(std::time::Duration::from_secs(5));
@@ -144,7 +152,7 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
     let first_key = first_key(&store)?;
     readiness.set(origin::State::Ready);
-    welcome(rtmp_address, http_address, first_key.as_deref());
+    welcome(rtmp_address, rtmps, http_address, first_key.as_deref());
     if let Some(path) = &flags.ready_file {
         let ready = serde_json::json!({ "rtmp": rtmp_address.to_string(), "http": http_address.to_string() });
         std::fs::write(path, ready.to_string())
@@ -173,7 +181,31 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
         _ = interrupt.recv() => warn!("stopped at once"),
     }
     upkeep.abort();
+    if let Some(freshness) = freshness {
+        freshness.abort();
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn ingest_settings(
+    config: &Config,
+    certificates: Option<&Certificates>,
+    http: SocketAddr,
+) -> ingest::Settings {
+    let mut session =
+        rtmp::Settings { limits: config.limits, timeouts: config.timeouts, ..rtmp::Settings::default() };
+    session.timeouts.media_idle = config.rtmp_media_timeout;
+    ingest::Settings {
+        session,
+        places: config.rtmp_places.clone(),
+        denied: config.publish_deny.clone(),
+        transports: config.rtmp_transports,
+        tls: certificates.map(Certificates::tls),
+        max_bitrate_bps: config.rtmp_max_bitrate,
+        min_bytes_per_second: config.rtmp_min_rate,
+        viewers_port: Some(http.port()),
+        ..ingest::Settings::default()
+    }
 }
 
 /// Runs ingest and all streams on a thread of their own until `stop`; the receiver resolves when they have ended.
@@ -183,21 +215,12 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
 /// of them can delay a publisher.
 fn run_media(
     rtmp: Listener,
+    settings: ingest::Settings,
     config: &Config,
     shared: stream::Shared,
     gate: Arc<Gate>,
     stop: CancellationToken,
 ) -> anyhow::Result<oneshot::Receiver<()>> {
-    let mut session =
-        rtmp::Settings { limits: config.limits, timeouts: config.timeouts, ..rtmp::Settings::default() };
-    session.timeouts.media_idle = config.rtmp_media_timeout;
-    let settings = ingest::Settings {
-        session,
-        max_connections: config.rtmp_max_connections,
-        max_per_address: config.rtmp_max_per_address,
-        denied: config.publish_deny.clone(),
-        ..ingest::Settings::default()
-    };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
     let how = config.on_shutdown;
@@ -239,8 +262,28 @@ fn first_key(store: &Store) -> anyhow::Result<Option<String>> {
     Ok(Some(store.add_key(&name)?))
 }
 
+/// Whether encoders may come with TLS.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rtmps {
+    No,
+    /// With a certificate that is good for trying things out.
+    SelfSigned,
+    Trusted,
+}
+
+impl Rtmps {
+    fn of(config: &Config, certificates: Option<&Certificates>) -> Self {
+        match certificates {
+            Some(certificates) if config.rtmp_transports.contains(Transport::Rtmps) => {
+                if certificates.is_trusted() { Self::Trusted } else { Self::SelfSigned }
+            }
+            _ => Self::No,
+        }
+    }
+}
+
 /// Tells the person at the terminal what to type where. On standard output, apart from the log.
-fn welcome(rtmp: SocketAddr, http: SocketAddr, first_key: Option<&str>) {
+fn welcome(rtmp: SocketAddr, rtmps: Rtmps, http: SocketAddr, first_key: Option<&str>) {
     let host = |address: SocketAddr| {
         if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() }
     };
@@ -251,6 +294,15 @@ fn welcome(rtmp: SocketAddr, http: SocketAddr, first_key: Option<&str>) {
     println!("  Watch           http://{}:{}/", host(http), http.port());
     println!("  In OBS          Settings > Stream > Service: Custom…");
     println!("    Server        rtmp://{}{port}/live", host(rtmp));
+    match rtmps {
+        Rtmps::No => {}
+        Rtmps::SelfSigned => println!(
+            "      with TLS    rtmps://{}:{}/live  (self-signed: not in OBS, see [tls] in the settings)",
+            host(rtmp),
+            rtmp.port()
+        ),
+        Rtmps::Trusted => println!("      with TLS    rtmps://{}:{}/live", host(rtmp), rtmp.port()),
+    }
     match first_key {
         Some(key) => {
             println!("    Stream Key    {key}");

@@ -27,11 +27,13 @@ use tracing::{debug, info, warn};
 
 use self::guests::{PLAYER_BACKLOG, Player, next_for};
 use crate::{
+    door::Guest,
+    flow::{Brake, Trickle},
+    hall::Hall,
     hits,
-    owner::Owner,
     paced::Pace,
     publisher::{Decision, FromPublisher, Lane, PublishRequest, Refusal},
-    shutdown::Shutdown,
+    transport::Transport,
 };
 
 /// How long a lane may stay full before its publisher is closed.
@@ -56,6 +58,16 @@ enum ConnError {
     Stalled,
     #[error("the stream went away")]
     LaneClosed,
+    #[error("a message came slower than {0} bytes a second")]
+    TooSlow(u64),
+}
+
+/// Who is at the other end, and how it got here.
+pub(crate) struct Visitor<'a> {
+    pub(crate) peer: SocketAddr,
+    /// What carries the session, before its own encryption is counted.
+    pub(crate) transport: Transport,
+    pub(crate) guest: &'a Guest,
 }
 
 impl ConnError {
@@ -64,6 +76,7 @@ impl ConnError {
         match self {
             Self::Protocol(error) => error.limit().map(Limit::as_str),
             Self::Stalled => Some("stall"),
+            Self::TooSlow(_) => Some("min_rate"),
             Self::Socket(_) | Self::LaneClosed => None,
         }
     }
@@ -74,23 +87,22 @@ impl ConnError {
 pub(crate) async fn serve(
     io: impl AsyncRead + AsyncWrite + Unpin,
     pace: Pace,
-    peer: SocketAddr,
+    visitor: Visitor<'_>,
     settings: &Settings,
-    owner: Owner,
-    shutdown: Shutdown,
+    hall: &Hall,
 ) {
     let mut conn = Conn {
         session: Session::new(std::time::Instant::now(), settings.clone()),
-        peer,
+        visitor,
         pace,
-        owner,
+        hall,
         player: None,
         lane: None,
         ended: false,
         soft_limits: [0; 3],
         notes: Vec::new(),
     };
-    let outcome = conn.drive(io, &shutdown).await;
+    let outcome = conn.drive(io).await;
     let stats = conn.session.stats();
     let why = match &outcome {
         Ok(why) => (*why).to_owned(),
@@ -115,7 +127,8 @@ pub(crate) async fn serve(
         let last = async {
             let _ = lane.packets.send(FromPublisher::Stats(stats)).await;
             if !conn.ended {
-                let _ = lane.packets.send(FromPublisher::Ended { clean: false, why }).await;
+                let clean = outcome.is_ok() && conn.visitor.guest.has_parted();
+                let _ = lane.packets.send(FromPublisher::Ended { clean, why }).await;
             }
         };
         let _ = timeout(STALL_LIMIT, last).await;
@@ -132,11 +145,11 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-struct Conn {
+struct Conn<'a> {
     session: Session,
-    peer: SocketAddr,
+    visitor: Visitor<'a>,
     pace: Pace,
-    owner: Owner,
+    hall: &'a Hall,
     player: Option<Player>,
     lane: Option<Lane>,
     ended: bool,
@@ -146,13 +159,10 @@ struct Conn {
     notes: Vec<String>,
 }
 
-impl Conn {
+impl Conn<'_> {
     /// Runs until the peer, the owner or the protocol ends it; says why in words.
-    async fn drive(
-        &mut self,
-        io: impl AsyncRead + AsyncWrite + Unpin,
-        shutdown: &Shutdown,
-    ) -> Result<&'static str, ConnError> {
+    async fn drive(&mut self, io: impl AsyncRead + AsyncWrite + Unpin) -> Result<&'static str, ConnError> {
+        let Hall { settings: flow, shutdown, .. } = self.hall;
         let (mut reader, mut writer) = tokio::io::split(io);
         let mut replies = BytesMut::new();
         let mut told_stats = Instant::now();
@@ -160,6 +170,11 @@ impl Conn {
         let (mut stopping, mut draining) = (false, false);
         let mut able = None;
         let received = metrics::counter!("sluice_rtmp_received_bytes_total");
+        let begun = std::time::Instant::now();
+        let mut brake = Brake::new(flow.max_bitrate_bps, begun);
+        let mut trickle = Trickle::new(flow.min_bytes_per_second, begun);
+        // Set while a publisher is above its rate.
+        let mut brakes_off: Option<Instant> = None;
         let result = loop {
             if let Err(error) = self.handle_events().await {
                 break Err(error);
@@ -219,7 +234,8 @@ impl Conn {
                     }
                     deadline.as_mut().reset(self.session.deadline().into());
                 }
-                fed = feed_from(&mut reader, &mut self.session) => match fed {
+                () = sleep_until(brakes_off.unwrap_or(told_stats)), if brakes_off.is_some() => brakes_off = None,
+                fed = feed_from(&mut reader, &mut self.session), if brakes_off.is_none() => match fed {
                     Ok((0, _)) => break Ok("peer closed the connection"),
                     Ok((count, fed)) => {
                         received.increment(count as u64);
@@ -228,6 +244,18 @@ impl Conn {
                             let _ = self.handle_events().await;
                             break Err(error.into());
                         }
+                        if self.publishing() {
+                            let now = std::time::Instant::now();
+                            let (messages, open) = (self.session.stats().messages, self.session.mid_message());
+                            if trickle.is_too_slow(now, count, messages, open) {
+                                break Err(ConnError::TooSlow(flow.min_bytes_per_second));
+                            }
+                            brakes_off = brake.after(count, now).map(Instant::from_std);
+                        }
+                    }
+                    // TLS peers that close without saying so.
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                        break Ok("peer closed the connection");
                     }
                     Err(error) => break Err(error.into()),
                 },
@@ -290,8 +318,11 @@ impl Conn {
 
     async fn ask(&mut self, request: rtmp::session::PublishRequest) {
         let (reply, answer) = oneshot::channel();
+        let Visitor { peer, transport, guest } = self.visitor;
+        let encrypted = self.session.handshake().is_some_and(rtmp::handshake::HandshakeKind::is_encrypted);
         let asked = PublishRequest {
-            peer: self.peer,
+            peer,
+            transport: if encrypted { transport.obfuscated() } else { transport },
             app: request.app,
             name: request.name,
             query: request.query,
@@ -300,7 +331,7 @@ impl Conn {
             reply,
         };
         let decision = timeout(DECISION_LIMIT, async {
-            self.owner.publish.send(asked).await.ok()?;
+            self.hall.owner.publish.send(asked).await.ok()?;
             answer.await.ok()
         })
         .await;
@@ -315,6 +346,7 @@ impl Conn {
             Decision::Accept(lane) => {
                 self.lane = Some(lane);
                 self.pace.slow_down();
+                guest.prove();
                 self.session.answer(Verdict::Accept);
             }
             Decision::Refuse(Refusal { code, description }) => {

@@ -1,33 +1,47 @@
-//! A TCP port for RTMP: accepts, caps, and owns the tasks of its connections.
+//! TCP ports for RTMP: accepts, and owns the tasks of all connections and tunnelled sessions.
 
-use std::{
-    collections::HashMap,
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::JoinSet,
+    time::timeout,
 };
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, debug, error, info_span, warn};
 
-use crate::{addresses::AddressList, conn, hits, owner::Owner, paced::PacedSocket, shutdown::Shutdown};
+use crate::{
+    addresses::AddressList,
+    door::{Door, Places},
+    greet,
+    hall::{Hall, turned_away},
+    hits,
+    owner::Owner,
+    shutdown::Shutdown,
+    tls::Tls,
+    transport::Transports,
+    tunnels::Tunnels,
+};
 
-/// How a listener treats its peers.
+/// How listeners treat their peers.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Limits and timeouts of each RTMP session.
     pub session: rtmp::session::Settings,
-    /// Connections at once, publishing or not. One more is closed at accept.
-    pub max_connections: usize,
-    /// Connections at once from one address.
-    pub max_per_address: usize,
+    /// How many may come in. One more is closed at accept.
+    pub places: Places,
     /// Who is closed at accept, before a byte is read.
     pub denied: AddressList,
+    /// What is offered; whoever comes otherwise is closed.
+    pub transports: Transports,
+    /// For RTMPS and RTMPTS; without it they are not offered.
+    pub tls: Option<Tls>,
+    /// Bits a second of one publisher; above it the socket is read less often. 0: no limit.
+    pub max_bitrate_bps: u64,
+    /// Bytes a second below which a publisher's message is too slow, after 10 s; then it is closed. 0: no limit.
+    pub min_bytes_per_second: u64,
+    /// The port of the page for viewers, for those who open this one with a browser.
+    pub viewers_port: Option<u16>,
     /// How long connections may take to say goodbye at shutdown.
     pub grace: Duration,
 }
@@ -36,9 +50,13 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             session: rtmp::session::Settings::default(),
-            max_connections: 4096,
-            max_per_address: 64,
+            places: Places::default(),
             denied: AddressList::default(),
+            transports: Transports::default(),
+            tls: None,
+            max_bitrate_bps: 100_000_000,
+            min_bytes_per_second: 1024,
+            viewers_port: None,
             grace: Duration::from_secs(2),
         }
     }
@@ -55,135 +73,107 @@ pub struct BindError {
     pub source: io::Error,
 }
 
-/// A bound port, not yet accepting.
+/// Bound ports, not yet accepting.
 #[derive(Debug)]
 pub struct Listener {
-    socket: std::net::TcpListener,
-    address: SocketAddr,
-}
-
-/// Connections per address; an entry lives as long as a [`Seat`] for it does.
-#[derive(Debug, Default)]
-struct Seats(Mutex<HashMap<IpAddr, usize>>);
-
-/// Holds a connection's place in the count, and gives it back when dropped.
-struct Seat {
-    seats: Arc<Seats>,
-    address: IpAddr,
-}
-
-impl Seats {
-    fn take(self: &Arc<Self>, address: IpAddr, limit: usize) -> Option<Seat> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_default();
-        if *count >= limit {
-            return None;
-        }
-        *count += 1;
-        Some(Seat { seats: self.clone(), address })
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut counts = self.seats.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.address);
-            }
-        }
-    }
+    sockets: Vec<std::net::TcpListener>,
+    addresses: Vec<SocketAddr>,
 }
 
 impl Listener {
-    /// Binds `address`; port 0 lets the system choose, [`Self::address`] tells which.
+    /// Binds `addresses`, each of which will take every transport; port 0 lets the system choose, [`Self::addresses`]
+    /// tells which.
     ///
     /// # Errors
-    /// When the port is taken or not allowed.
-    pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
-        let fail = |source| BindError { address, source };
-        let socket = std::net::TcpListener::bind(address).map_err(fail)?;
-        socket.set_nonblocking(true).map_err(fail)?;
-        let address = socket.local_addr().map_err(fail)?;
-        Ok(Self { socket, address })
+    /// When a port is taken or not allowed.
+    pub fn bind(addresses: &[SocketAddr]) -> Result<Self, BindError> {
+        let mut listener = Self { sockets: Vec::new(), addresses: Vec::new() };
+        for &address in addresses {
+            let fail = |source| BindError { address, source };
+            let socket = std::net::TcpListener::bind(address).map_err(fail)?;
+            socket.set_nonblocking(true).map_err(fail)?;
+            listener.addresses.push(socket.local_addr().map_err(fail)?);
+            listener.sockets.push(socket);
+        }
+        Ok(listener)
     }
 
-    /// The address that is really listened on.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// The addresses that are really listened on, in the order they were asked for.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Accepts until `shutdown` drains, then lets connections say goodbye for `grace` once it stops, and returns when
     /// all have ended. `owner` is asked about clients.
     pub async fn run(self, settings: Settings, owner: Owner, shutdown: Shutdown) {
-        let socket = match TcpListener::from_std(self.socket) {
-            Ok(socket) => socket,
+        let grace = settings.grace;
+        let hall = Arc::new(Hall {
+            door: Door::new(settings.places.clone()),
+            settings,
+            tunnels: Tunnels::default(),
+            owner,
+            shutdown,
+            kill: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        for (socket, address) in self.sockets.into_iter().zip(self.addresses) {
+            match TcpListener::from_std(socket) {
+                Ok(socket) => hall.spawn(accept(socket, hall.clone())),
+                Err(error) => error!(%error, %address, "cannot listen for RTMP"),
+            }
+        }
+        let keeper = tokio::spawn(Tunnels::keep_clean(hall.clone()));
+        hall.shutdown.draining().await;
+        hall.tasks.close();
+        tokio::select! {
+            () = hall.shutdown.stopped() => {
+                if timeout(grace, hall.tasks.wait()).await.is_err() {
+                    debug!(left = hall.tasks.len(), "connections did not say goodbye in time");
+                }
+            }
+            () = hall.tasks.wait() => {}
+        }
+        hall.kill.cancel();
+        keeper.abort();
+        hall.tasks.wait().await;
+    }
+}
+
+/// Accepts until the listener drains.
+async fn accept(socket: TcpListener, hall: Arc<Hall>) {
+    loop {
+        let accepted = tokio::select! {
+            () = hall.shutdown.draining() => return,
+            accepted = socket.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
-                error!(%error, address = %self.address, "cannot listen for RTMP");
-                return;
+                // EMFILE and its like: accepting again at once would spin.
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
             }
         };
-        let settings = Arc::new(settings);
-        let seats = Arc::new(Seats::default());
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = shutdown.draining() => break,
-                Some(_) = connections.join_next() => {}
-                accepted = socket.accept() => match accepted {
-                    Err(error) => {
-                        // EMFILE and its like: accepting again at once would spin.
-                        warn!(%error, "cannot accept a connection");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                    Ok((stream, peer)) => {
-                        metrics::counter!("sluice_rtmp_connections_total").increment(1);
-                        if settings.denied.contains(peer.ip()) {
-                            metrics::counter!("sluice_rtmp_connections_denied_total").increment(1);
-                            debug!(%peer, "closed at once: the address is denied");
-                            continue;
-                        }
-                        let seat = if connections.len() < settings.max_connections {
-                            let address = peer.ip().to_canonical();
-                            seats.take(address, settings.max_per_address).ok_or("max_per_address")
-                        } else {
-                            Err("max_connections")
-                        };
-                        let seat = match seat {
-                            Ok(seat) => seat,
-                            Err(limit) => {
-                                metrics::counter!("sluice_rtmp_connections_refused_total").increment(1);
-                                if let Some(untold) = hits::hit(limit) {
-                                    warn!(%peer, limit, untold, "connection limit reached; closing new connections");
-                                }
-                                continue;
-                            }
-                        };
-                        prepare(&stream);
-                        let (owner, settings, shutdown) = (owner.clone(), settings.clone(), shutdown.clone());
-                        let task = async move {
-                            let (socket, pace) = PacedSocket::new(stream);
-                            conn::serve(socket, pace, peer, &settings.session, owner, shutdown).await;
-                            drop(seat);
-                        };
-                        connections.spawn(task.instrument(info_span!("conn", %peer)));
-                    }
-                },
+        if hall.settings.denied.contains(peer.ip()) {
+            debug!(%peer, "closed at once: the address is denied");
+            turned_away("denied");
+            continue;
+        }
+        let guest = match hall.door.admit(peer.ip(), std::time::Instant::now()) {
+            Ok(guest) => guest,
+            Err(why) => {
+                turned_away(why.as_str());
+                if let Some(untold) = hits::hit(why.as_str()) {
+                    warn!(%peer, limit = why.as_str(), untold, "connection limit reached; closing new connections");
+                }
+                continue;
             }
-            metrics::gauge!("sluice_rtmp_connections").set(connections.len() as f64);
-        }
-        drop(socket);
-        let emptied = async { while connections.join_next().await.is_some() {} };
-        tokio::select! {
-            () = shutdown.stopped() => {}
-            () = emptied => return,
-        }
-        let drained = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(settings.grace, drained).await.is_err() {
-            debug!(left = connections.len(), "connections did not say goodbye in time");
-        }
-        connections.shutdown().await;
+        };
+        prepare(&stream);
+        let host = hall.clone();
+        let task = async move { greet::receive(stream, peer, &guest, &host).await };
+        hall.spawn(task.instrument(info_span!("conn", %peer)));
     }
 }
 
@@ -197,22 +187,5 @@ fn prepare(stream: &TcpStream) {
     let set = set.and_then(|()| socket.set_tcp_user_timeout(Some(Duration::from_secs(30))));
     if let Err(error) = set {
         debug!(%error, "socket options not set");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seats_are_given_back() {
-        let seats = Arc::new(Seats::default());
-        let address = IpAddr::from([127, 0, 0, 1]);
-        let first = seats.take(address, 2).unwrap();
-        let _second = seats.take(address, 2).unwrap();
-        assert!(seats.take(address, 2).is_none());
-        assert!(seats.take(IpAddr::from([127, 0, 0, 2]), 2).is_some());
-        drop(first);
-        assert!(seats.take(address, 2).is_some());
     }
 }

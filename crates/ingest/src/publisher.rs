@@ -6,11 +6,15 @@ use media::MediaEvent;
 use rtmp::{Metadata, RefusalCode, SecretText, Stats};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::transport::Transport;
+
 /// A client wants to publish. Dropping `reply` refuses it.
 #[derive(Debug)]
 pub struct PublishRequest {
     /// Where it connects from.
     pub peer: SocketAddr,
+    /// How it comes: RTMPE only if the session really is encrypted.
+    pub transport: Transport,
     /// The RTMP application, the URL's path before the name.
     pub app: String,
     /// The publish name: a stream key, or a public name with the key in `query`.

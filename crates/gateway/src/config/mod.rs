@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(faults.0.len(), 1);
         let config =
             load(None, env.into_iter().take(1), &[("rtmp.listen", "127.0.0.1:0".to_owned())]).unwrap();
-        assert_eq!((config.segment.as_secs(), config.rtmp_listen.port()), (4, 0));
+        assert_eq!((config.segment.as_secs(), config.rtmp_listen[0].port()), (4, 0));
     }
 
     #[test]

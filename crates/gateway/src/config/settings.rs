@@ -1,13 +1,17 @@
 //! The table of every setting.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use axum::http::Uri;
-use ingest::{AddressList, BadAddress, SecretText};
+use ingest::{AddressList, BadAddress, BadTransport, Places, SecretText, Transports};
 
 use super::{
     Fault, limits,
-    units::{parse_rate, parse_size, parse_span, show_size, show_span},
+    units::{parse_rate, parse_size, parse_span, show_rate, show_size, show_span},
 };
 use crate::desk::{rules::Rule, webhook};
 
@@ -35,10 +39,21 @@ pub(crate) enum OnShutdown {
 /// Process settings, all with sane defaults. `deploy/sluice.example.toml` tells what each means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
-    pub rtmp_listen: SocketAddr,
-    pub rtmp_max_connections: usize,
-    pub rtmp_max_per_address: usize,
+    pub rtmp_listen: Vec<SocketAddr>,
+    pub rtmp_transports: Transports,
+    pub rtmp_places: Places,
+    /// Bits a second; 0 is no limit.
+    pub rtmp_max_bitrate: u64,
+    /// Bytes a second; 0 is no limit.
+    pub rtmp_min_rate: u64,
     pub rtmp_media_timeout: Duration,
+    pub tls_certificate: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    pub tls_self_signed: bool,
+    pub tls_names: Vec<String>,
+    pub acme_domains: Vec<String>,
+    pub acme_contact: String,
+    pub acme_directory: String,
     pub http_listen: SocketAddr,
     pub data_dir: PathBuf,
     pub hold: Duration,
@@ -71,10 +86,19 @@ pub(crate) struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            rtmp_listen: SocketAddr::from(([0, 0, 0, 0], 1935)),
-            rtmp_max_connections: 4096,
-            rtmp_max_per_address: 64,
+            rtmp_listen: vec![SocketAddr::from(([0, 0, 0, 0], 1935))],
+            rtmp_transports: Transports::default(),
+            rtmp_places: Places::default(),
+            rtmp_max_bitrate: 100_000_000,
+            rtmp_min_rate: 1024,
             rtmp_media_timeout: Duration::from_secs(30),
+            tls_certificate: None,
+            tls_key: None,
+            tls_self_signed: true,
+            tls_names: Vec::new(),
+            acme_domains: Vec::new(),
+            acme_contact: String::new(),
+            acme_directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
             http_listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
             data_dir: PathBuf::from("data"),
             hold: Duration::from_secs(30),
@@ -127,27 +151,144 @@ const PRESETS: [&str; 6] = ["ultrafast", "superfast", "veryfast", "faster", "fas
 pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "rtmp.listen",
-        help: "Where encoders connect.",
-        get: |c| c.rtmp_listen.to_string(),
-        set: |c, v| read_address(v).map(|v| c.rtmp_listen = v),
+        help: "Where encoders connect, with every transport on every address. Some want others besides the usual\n\
+               one: [\"0.0.0.0:1935\", \"0.0.0.0:443\", \"0.0.0.0:80\"] (443 for rtmps://, 80 for rtmpt:// without a port).",
+        get: |c| c.rtmp_listen.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(","),
+        set: |c, v| {
+            let listed: Vec<_> = read_list(v).iter().map(|v| read_address(v)).collect::<Result<_, _>>()?;
+            if listed.is_empty() {
+                return Err("at least one address is needed".to_owned());
+            }
+            c.rtmp_listen = listed;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "rtmp.transports",
+        help: "What is offered. rtmps and rtmpts protect the key and the stream; rtmpe and rtmpte hide them from\n\
+               nobody who tries, and are for encoders that know nothing better.",
+        get: |c| c.rtmp_transports.to_string(),
+        set: |c, v| v.parse().map(|v| c.rtmp_transports = v).map_err(|bad: BadTransport| bad.to_string()),
     },
     Setting {
         key: "rtmp.max_connections",
         help: "RTMP connections at once, publishing or not.",
-        get: |c| c.rtmp_max_connections.to_string(),
-        set: |c, v| read_count(v, 1, 1_000_000).map(|v| c.rtmp_max_connections = v),
+        get: |c| c.rtmp_places.total.to_string(),
+        set: |c, v| read_count(v, 1, 1_000_000).map(|v| c.rtmp_places.total = v),
+    },
+    Setting {
+        key: "rtmp.max_unauthenticated",
+        help: "Of those, connections at once that have not been let in as publishers. The rest is theirs who have.",
+        get: |c| c.rtmp_places.unproven.to_string(),
+        set: |c, v| read_count(v, 1, 1_000_000).map(|v| c.rtmp_places.unproven = v),
     },
     Setting {
         key: "rtmp.max_per_address",
-        help: "RTMP connections at once from one address.",
-        get: |c| c.rtmp_max_per_address.to_string(),
-        set: |c, v| read_count(v, 1, 1_000_000).map(|v| c.rtmp_max_per_address = v),
+        help: "The same from one address, or one IPv6 network of 64 bits.",
+        get: |c| c.rtmp_places.unproven_per_address.to_string(),
+        set: |c, v| read_count(v, 1, 1_000_000).map(|v| c.rtmp_places.unproven_per_address = v),
+    },
+    Setting {
+        key: "rtmp.accepts_per_address",
+        help: "New connections a second from one address; ten times as many at once after a quiet time.",
+        get: |c| c.rtmp_places.per_second.to_string(),
+        set: |c, v| read_count(v, 1, 1_000_000).map(|v| c.rtmp_places.per_second = v as u32),
+    },
+    Setting {
+        key: "rtmp.rtmpe_per_address",
+        help: "RTMPE handshakes a second from one address, each of which costs some computing; likewise.",
+        get: |c| c.rtmp_places.rtmpe_per_second.to_string(),
+        set: |c, v| read_count(v, 1, 1_000_000).map(|v| c.rtmp_places.rtmpe_per_second = v as u32),
+    },
+    Setting {
+        key: "rtmp.max_bitrate",
+        help: "A publisher that sends faster is slowed down by reading it less often. 0: no limit.",
+        get: |c| show_rate(c.rtmp_max_bitrate),
+        set: |c, v| match v.trim() {
+            "0" => {
+                c.rtmp_max_bitrate = 0;
+                Ok(())
+            }
+            v => parse_rate(v).map(|v| c.rtmp_max_bitrate = v),
+        },
+    },
+    Setting {
+        key: "rtmp.min_rate",
+        help: "Bytes a second; a publisher that sends a message more slowly than this for 10 s is closed. 0: no limit.",
+        get: |c| show_size(c.rtmp_min_rate),
+        set: |c, v| parse_size(v).map(|v| c.rtmp_min_rate = v),
     },
     Setting {
         key: "rtmp.media_timeout",
         help: "A publisher that sends no picture and no sound for this long is closed.",
         get: |c| show_span(c.rtmp_media_timeout),
         set: |c, v| read_span(v, 2, 3600).map(|v| c.rtmp_media_timeout = v),
+    },
+    Setting {
+        key: "tls.certificate",
+        help: "Certificate chain for rtmps:// and rtmpts://, PEM, the server's own first; needs tls.key. Both files are\n\
+               read again when they change, or on SIGHUP.",
+        get: |c| show_path(c.tls_certificate.as_deref()),
+        set: |c, v| {
+            c.tls_certificate = read_path(v);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "tls.key",
+        help: "Its private key, PEM.",
+        get: |c| show_path(c.tls_key.as_deref()),
+        set: |c, v| {
+            c.tls_key = read_path(v);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "tls.self_signed",
+        help: "Without another certificate, make one in data.dir/tls to try things out. OBS does not accept it.",
+        get: |c| c.tls_self_signed.to_string(),
+        set: |c, v| read_flag(v).map(|v| c.tls_self_signed = v),
+    },
+    Setting {
+        key: "tls.names",
+        help: "Names and addresses that it is made for, besides localhost and this machine's name.",
+        get: |c| c.tls_names.join(","),
+        set: |c, v| {
+            c.tls_names = read_list(v);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "tls.acme_domains",
+        help: "Names for which a certificate is got from an ACME authority such as Let's Encrypt. It looks for this\n\
+               gateway on port 443 of each: rtmp.listen must have it. Who names some accepts the authority's terms.",
+        get: |c| c.acme_domains.join(","),
+        set: |c, v| {
+            c.acme_domains = read_list(v);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "tls.acme_contact",
+        help: "A mail address that the authority may write to.",
+        get: |c| c.acme_contact.clone(),
+        set: |c, v| {
+            c.acme_contact = v.trim().to_owned();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "tls.acme_directory",
+        help: "The authority.",
+        get: |c| c.acme_directory.clone(),
+        set: |c, v| {
+            if v.starts_with("https://") {
+                c.acme_directory = v.to_owned();
+                Ok(())
+            } else {
+                Err(format!("{v:?} is not an https:// address"))
+            }
+        },
     },
     Setting {
         key: "http.listen",
@@ -366,6 +507,14 @@ pub(super) fn cross_check(config: &Config, faults: &mut Vec<Fault>) {
         let (longest, segment) = (show_span(config.longest_segment), show_span(config.segment));
         fault("hls.longest_segment", format!("{longest} is shorter than hls.segment, {segment}"));
     }
+    if config.tls_certificate.is_some() != config.tls_key.is_some() {
+        let (missing, given) = if config.tls_key.is_none() {
+            ("tls.key", "tls.certificate")
+        } else {
+            ("tls.certificate", "tls.key")
+        };
+        fault(missing, format!("{given} is set, so this is needed, too"));
+    }
     if config.window < config.longest_segment * 3 {
         let (window, least) = (show_span(config.window), show_span(config.longest_segment * 3));
         fault(
@@ -373,6 +522,18 @@ pub(super) fn cross_check(config: &Config, faults: &mut Vec<Fault>) {
             format!("{window} is shorter than three of hls.longest_segment, {least} (RFC 8216 §6.2.2)"),
         );
     }
+}
+
+fn read_list(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+fn read_path(text: &str) -> Option<PathBuf> {
+    (!text.trim().is_empty()).then(|| PathBuf::from(text))
+}
+
+fn show_path(path: Option<&Path>) -> String {
+    path.map(|path| path.display().to_string()).unwrap_or_default()
 }
 
 fn read_address(text: &str) -> Result<SocketAddr, String> {

@@ -82,6 +82,15 @@ pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Writes what [`parse_rate`] reads.
+pub(crate) fn show_rate(bps: u64) -> String {
+    match bps {
+        _ if bps > 0 && bps.is_multiple_of(1_000_000) => format!("{}M", bps / 1_000_000),
+        _ if bps > 0 && bps.is_multiple_of(1_000) => format!("{}k", bps / 1_000),
+        _ => bps.to_string(),
+    }
+}
+
 fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -113,6 +122,7 @@ mod tests {
         assert!(parse_size("99999999999999GiB").is_err());
         assert_eq!(parse_rate("2500k"), Ok(2_500_000));
         assert_eq!(parse_rate("1.4M"), Ok(1_400_000));
+        assert_eq!((show_rate(100_000_000).as_str(), show_rate(2_500_000).as_str()), ("100M", "2500k"));
         assert!(parse_rate("0").is_err());
     }
 }

@@ -16,12 +16,13 @@ use crate::{
 /// What waits to be written to a player beyond which nothing more is taken from its queue, in bytes.
 pub(super) const PLAYER_BACKLOG: usize = 256 * 1024;
 
-impl Conn {
+impl Conn<'_> {
     /// Asks who it is that connects.
     pub(super) async fn admit(&mut self, request: session::ConnectRequest) {
-        let (peer, app, claim) = (self.peer, request.app, request.claim);
+        let (peer, app, claim) = (self.visitor.peer, request.app, request.claim);
         let decision =
-            decide(self.owner.connect.as_ref(), |reply| ConnectRequest { peer, app, claim, reply }).await;
+            decide(self.hall.owner.connect.as_ref(), |reply| ConnectRequest { peer, app, claim, reply })
+                .await;
         let verdict = decision.unwrap_or_else(|| ConnectVerdict::Reject {
             description: "The server could not decide in time; try again.".to_owned(),
         });
@@ -35,8 +36,8 @@ impl Conn {
 
     /// Asks whether it may play.
     pub(super) async fn ask_to_play(&mut self, request: session::PlayRequest) {
-        let peer = self.peer;
-        let decision = decide(self.owner.play.as_ref(), |reply| PlayRequest {
+        let peer = self.visitor.peer;
+        let decision = decide(self.hall.owner.play.as_ref(), |reply| PlayRequest {
             peer,
             app: request.app,
             name: request.name,
