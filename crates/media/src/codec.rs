@@ -174,6 +174,17 @@ pub struct ColorInfo {
 }
 
 impl ColorInfo {
+    /// These colours, and those of `other` where these are unspecified (2) or reserved (0; but RGB for the matrix).
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let told = |own: u8, other: u8| if matches!(own, 0 | 2) { other } else { own };
+        Self {
+            primaries: told(self.primaries, other.primaries),
+            transfer: told(self.transfer, other.transfer),
+            matrix: if self.matrix == 2 { other.matrix } else { self.matrix },
+        }
+    }
+
     /// Whether the transfer is one of the HDR ones: PQ (16) or HLG (18).
     pub fn is_hdr(self) -> bool {
         matches!(self.transfer, 16 | 18)
@@ -366,6 +377,13 @@ mod tests {
         for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, 301.0] {
             assert_eq!(FrameRate::nearest(bad), None);
         }
+    }
+
+    #[test]
+    fn unspecified_colours_are_filled_in() {
+        let color = |primaries, transfer, matrix| ColorInfo { primaries, transfer, matrix };
+        assert_eq!(color(2, 2, 9).or(color(9, 16, 1)), color(9, 16, 9));
+        assert_eq!(color(1, 1, 0).or(color(9, 16, 9)), color(1, 1, 0));
     }
 
     #[test]

@@ -10,7 +10,8 @@ const STREAM_INFO_LEN: usize = 34;
 /// STREAMINFO, as far as Sluice acts on it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StreamInfo {
-    /// The 34 bytes, which FFmpeg takes as extradata.
+    /// The 34 bytes, which FFmpeg takes as extradata. What an encoder learns only at the end (frame sizes, number of
+    /// samples, checksum) is blanked: FFmpeg sends it as a second record when it stops, and nothing has changed then.
     pub bytes: Bytes,
     /// Samples a second.
     pub sample_rate: u32,
@@ -37,7 +38,11 @@ impl StreamInfo {
             return Err(HeaderError::reserved(WHAT, "a sample rate of", 0u8));
         }
         let channels = (block[12] >> 1 & 7) + 1;
-        Ok(Self { bytes: Bytes::copy_from_slice(block), sample_rate, channels })
+        let mut bytes = block.to_vec();
+        bytes[4..10].fill(0);
+        bytes[13] &= 0xF0;
+        bytes[14..].fill(0);
+        Ok(Self { bytes: bytes.into(), sample_rate, channels })
     }
 }
 
@@ -79,7 +84,10 @@ mod tests {
 
     #[test]
     fn stream_info_in_each_of_its_wrappings() {
-        let want = StreamInfo { bytes: Bytes::copy_from_slice(&INFO), sample_rate: 48_000, channels: 2 };
+        let mut blanked = INFO;
+        blanked[4..10].fill(0);
+        blanked[14..].fill(0);
+        let want = StreamInfo { bytes: Bytes::copy_from_slice(&blanked), sample_rate: 48_000, channels: 2 };
         for head in [&[][..], &[0x80, 0, 0, 34], b"fLaC\x80\0\0\x22", b"fLaC\0\0\0\x22"] {
             assert_eq!(StreamInfo::parse(&[head, &INFO].concat()), Ok(want.clone()), "{head:02x?}");
         }

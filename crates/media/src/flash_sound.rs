@@ -1,18 +1,20 @@
 //! The sound codings of Flash encoders (FLV 10.1 §E.4.2) that have no headers of their own: how many samples a body
 //! holds. Rate and channels come from the tag.
 
+use bytes::{BufMut, Bytes, BytesMut};
+
 use crate::bits::Bits;
 
 /// Bytes and samples of one Nellymoser block.
 const NELLYMOSER: (usize, u32) = (64, 256);
 /// Samples of one Speex frame in the wide band, 20 ms at 16 kHz.
-const SPEEX_FRAME: u32 = 320;
+pub const SPEEX_FRAME: u32 = 320;
 /// Bits of a narrow-band Speex frame by mode, its five head bits included.
 const SPEEX_NARROW: [u16; 9] = [5, 43, 119, 160, 220, 300, 364, 492, 79];
 /// Bits of a wide-band layer by mode, its four head bits included.
 const SPEEX_WIDE: [u16; 5] = [4, 36, 112, 192, 352];
-/// Most Speex frames of one packet that are counted: two seconds.
-const SPEEX_MAX_FRAMES: u32 = 100;
+/// Most Speex frames of one packet: what FFmpeg's decoder takes.
+const SPEEX_MAX_FRAMES: u32 = 64;
 
 /// Samples in a body of whole Nellymoser blocks.
 pub fn nellymoser(body: &[u8]) -> u32 {
@@ -37,14 +39,29 @@ pub fn adpcm_swf(body: &[u8], channels: u8) -> u32 {
     (blocks * 4096 + tail) as u32
 }
 
-/// Samples in a body of wide-band Speex frames: each a narrow-band frame and, behind a bit of 1, a wide-band layer.
-pub fn speex(body: &[u8]) -> u32 {
+/// Wide-band Speex frames in a body, at most 64: each a narrow-band frame and, behind a bit of 1, a wide-band layer.
+pub fn speex_frames(body: &[u8]) -> u32 {
     let mut bits = Bits::new(body);
     let mut frames = 0;
     while frames < SPEEX_MAX_FRAMES && speex_frame(&mut bits).is_some() {
         frames += 1;
     }
-    frames * SPEEX_FRAME
+    frames
+}
+
+/// The header of a Speex stream (The Speex Codec Manual, table 7.1) as FLV has it, for packets of so many frames: FLV
+/// carries none, and without it decoders take one frame of each packet and leave the rest.
+pub fn speex_header(frames: u32) -> Bytes {
+    let mut out = BytesMut::with_capacity(80);
+    out.put_slice(b"Speex   1.2");
+    out.resize(28, 0);
+    let wide_band = 1;
+    // version, header's length, rate, mode, bitstream version, channels, bit rate, frame size, variable bit rate, frames
+    // of a packet, extra headers, reserved
+    for field in [1, 80, 16_000, wide_band, 4, 1, u32::MAX, SPEEX_FRAME, 0, frames, 0, 0, 0] {
+        out.put_u32_le(field);
+    }
+    out.freeze()
 }
 
 /// Passes one frame; `None` at the terminator, at the end, and at what is malformed.
@@ -117,18 +134,19 @@ mod tests {
         let mut frame = [0u8; 42];
         frame[0] = 0b0_0101_000;
         frame[37] = 0b0000_1_001; // bit 300 opens the layer
-        assert_eq!(speex(&frame), 320);
-        assert_eq!(speex(&[frame, frame].concat()), 640);
-        assert_eq!(speex(&[&frame[..], &[0x7F]].concat()), 320, "a terminator");
-        assert_eq!(speex(&frame[..20]), 0);
-        assert_eq!(speex(&[0b0_0000_000]), 320, "silence: mode 0");
-        assert_eq!(speex(&[]), 0);
+        assert_eq!(speex_frames(&frame), 1);
+        assert_eq!(speex_frames(&[frame, frame].concat()), 2);
+        assert_eq!(speex_frames(&[&frame[..], &[0x7F]].concat()), 1, "a terminator");
+        assert_eq!(speex_frames(&frame[..20]), 0);
+        assert_eq!(speex_frames(&[0b0_0000_000]), 1, "silence: mode 0");
+        assert_eq!(speex_frames(&[]), 0);
+        assert_eq!(speex_header(3).len(), 80);
     }
 
     proptest::proptest! {
         #[test]
         fn nothing_panics(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300), channels in 0u8..4) {
-            let _ = (speex(&bytes), adpcm_swf(&bytes, channels), pcm(&bytes, channels, channels));
+            let _ = (speex_frames(&bytes), adpcm_swf(&bytes, channels), pcm(&bytes, channels, channels));
         }
     }
 }

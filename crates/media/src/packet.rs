@@ -33,10 +33,10 @@ pub enum TrackKind {
 /// | VP6, VP6 with alpha | a frame (with alpha: 3 bytes of offset first), without FLV's byte of cropping | that byte, alone |
 /// | AAC | one raw frame, no ADTS header | AudioSpecificConfig |
 /// | Opus | one packet | OpusHead, always |
-/// | FLAC | one frame | the 34 bytes of STREAMINFO, always |
+/// | FLAC | one frame | the 34 bytes of STREAMINFO, always; unknown: frame sizes, samples, checksum |
 /// | AC-3, E-AC-3 | the syncframes of one message, mostly one | empty |
 /// | MP3 | the frames of one message, mostly one | empty |
-/// | Speex | frames of the wide band (16 kHz mono) up to a terminator or the end | empty |
+/// | Speex | frames of the wide band (16 kHz mono) up to a terminator or the end | a Speex header of 80 bytes, made up, that says how many frames a packet has |
 /// | Nellymoser | blocks of 64 bytes, mono | empty |
 /// | ADPCM | Flash's blocks behind two bits of code size | empty |
 /// | PCM, G.711 | samples, channels interleaved | empty |

@@ -184,7 +184,11 @@ impl Pictures {
             Coding::Headed(headed) => headed.config(),
         };
         Ok(config.map(|config| {
-            VideoConfig::Other(OtherVideo { color: config.color.or(self.color_hint), ..config })
+            let color = match (config.color, self.color_hint) {
+                (Some(own), Some(hint)) => Some(own.or(hint)),
+                (own, hint) => own.or(hint),
+            };
+            VideoConfig::Other(OtherVideo { color, ..config })
         }))
     }
 }

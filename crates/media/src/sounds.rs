@@ -39,12 +39,14 @@ pub struct Frame {
 pub struct Sounds {
     coding: AudioCoding,
     config: Option<AudioConfig>,
+    /// Frames in the last packet of Speex.
+    speex_frames: u32,
 }
 
 impl Sounds {
     /// A track of which only the coding is known.
     pub fn new(coding: AudioCoding) -> Self {
-        Self { coding, config: None }
+        Self { coding, config: None, speex_frames: 0 }
     }
 
     /// The coding it was made for.
@@ -124,7 +126,19 @@ impl Sounds {
                 told = other(codec, Bytes::new(), frame.sample_rate, frame.channels);
                 samples
             }
-            AudioCodec::Speex => flash_sound::speex(body),
+            AudioCodec::Speex => {
+                let frames = flash_sound::speex_frames(body);
+                // FFmpeg decodes as many frames of each packet as its header says; a shorter last packet changes nothing.
+                let lasting = self.config.is_none() || frames == self.speex_frames;
+                self.speex_frames = frames;
+                if let (false, Some(config)) = (lasting, &self.config) {
+                    told = config.clone();
+                } else {
+                    let head = flash_sound::speex_header(frames);
+                    told = other(codec, head, format.sample_rate, format.channels);
+                }
+                frames * flash_sound::SPEEX_FRAME
+            }
             AudioCodec::Nellymoser => flash_sound::nellymoser(body),
             AudioCodec::PcmS16Le => flash_sound::pcm(body, 2, format.channels),
             AudioCodec::PcmU8 | AudioCodec::ALaw | AudioCodec::MuLaw => {

@@ -25,7 +25,7 @@ use media::{
 
 use self::{audio::Audio, video::Video};
 use crate::{
-    flv::{self, AudioTag, VideoTag},
+    flv::{self, AudioTag, VideoContent, VideoTag},
     metadata::Metadata,
     quirk::{Quirk, Quirks},
 };
@@ -140,9 +140,16 @@ impl Tracks {
             }
         };
         let known = self.videos.iter().position(|video| video.track == TrackId(track));
-        let at = match known {
-            Some(at) => at,
-            None => {
+        let at = match (known, &content) {
+            // FFmpeg tells the colours of every track as if they were the default one's: the coding says whose they are.
+            (Some(_), VideoContent::Color(_)) => {
+                let coded_so = self.videos.iter().position(|video| video.labelled == coding);
+                let Some(at) = coded_so else { return Ok(()) };
+                at
+            }
+            (Some(_), VideoContent::Nothing) => return Ok(()),
+            (Some(at), _) => at,
+            (None, _) => {
                 let Some(mut video) = Video::new(TrackId(track), coding) else { return Ok(()) };
                 if let (0, Some((width, height))) = (track, self.hints.size) {
                     video.pictures.hint_size(width, height);

@@ -69,6 +69,24 @@ fn codings_that_tell_themselves() {
 }
 
 #[test]
+fn speex_tells_how_many_frames_a_packet_has() {
+    let format = Format { sample_rate: 16_000, channels: 1 };
+    let silence = |frames: usize| Bytes::from([&vec![0; frames * 5 / 8][..], &[0x7F]].concat());
+    let mut speex = sounds(AudioCodec::Speex);
+    let mut frames_in_header = |frames: usize| {
+        let frame = speex.frame(&silence(frames), format).unwrap();
+        assert_eq!(frame.samples, 320 * frames as u32);
+        (frame.changed, speex.config().unwrap().extradata()[64])
+    };
+    assert_eq!(frames_in_header(8), (true, 8));
+    assert_eq!(frames_in_header(8), (false, 8));
+    assert_eq!(frames_in_header(16), (false, 8), "one odd packet");
+    assert_eq!(frames_in_header(8), (false, 8));
+    assert_eq!(frames_in_header(16), (false, 8));
+    assert_eq!(frames_in_header(16), (true, 16), "two in a row");
+}
+
+#[test]
 fn codings_that_only_the_tag_describes() {
     let mono = |sample_rate| Format { sample_rate, channels: 1 };
     for (codec, len, format, want) in [

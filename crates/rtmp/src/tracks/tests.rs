@@ -373,6 +373,21 @@ fn colours_may_come_before_or_after_the_configuration() {
 }
 
 #[test]
+fn colours_of_another_coding_do_not_touch_the_default_track() {
+    check(
+        "FFmpeg, multitrack: H.264 and HEVC",
+        vec![
+            V(0, record(SPS, PPS)),
+            V(0, frame(&[IDR])),
+            V(20, b"\xD4hvc1\x02\x00\x09colorInfo\x06".to_vec()),
+            V(40, frame(&[SLICE])),
+        ],
+        &["video (1280, 720)", "key 0", "inter 40"],
+        0,
+    );
+}
+
+#[test]
 fn sound_that_cannot_be_read_is_dropped_and_counted() {
     check(
         "MP3 and rubbish",

@@ -19,7 +19,7 @@ const NO_KEYFRAME_NOTED: u32 = 300;
 pub(super) struct Video {
     pub(super) track: TrackId,
     /// The coding by its tags; the bitstream may know better.
-    labelled: VideoCoding,
+    pub(super) labelled: VideoCoding,
     pub(super) pictures: Pictures,
     /// What was told to the owner last.
     pub(super) told: Option<Arc<VideoConfig>>,
