@@ -26,7 +26,7 @@ use media::{
 use crate::{
     Segment,
     bandwidth::Meter,
-    playlist::{Multivariant, Variant},
+    playlist::{Multivariant, Sound, Variant},
     snapshot::{LazyMultivariant, Phase, RenditionView, Snapshot, ViewInner},
 };
 
@@ -50,6 +50,28 @@ pub struct RenditionSpec {
     pub has_audio: bool,
     /// What the multivariant playlist says of its rate.
     pub bandwidth: Bandwidth,
+    /// What the multivariant playlist lists it as.
+    pub role: Role,
+}
+
+/// What a rendition is for players.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// A variant; with what its sound is called where there are alternates to it. All variants have the same sound.
+    Variant(Option<Choice>),
+    /// A sound of its own, which players may take instead of the one in the variants.
+    Alternate(Choice),
+}
+
+/// A sound as viewers may choose it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Choice {
+    /// For people; distinct among a presentation's.
+    pub name: String,
+    /// Language tag, where known.
+    pub language: Option<String>,
+    /// 0 where not known.
+    pub channels: u8,
 }
 
 /// Size and rate of a rendition's picture.
@@ -284,10 +306,7 @@ impl Presentation {
         if let Some(rendition) = changed.and_then(|at| self.renditions.get_mut(at)) {
             rendition.renew_view(self.settings.target_duration, ended);
         }
-        let variants: Option<Vec<Variant>> = self.renditions.iter().map(Rendition::variant).collect();
-        let values = variants
-            .filter(|variants| variants.iter().any(|variant| variant.playable))
-            .map(|variants| Multivariant { session: self.settings.session, variants });
+        let values = self.multivariant_values();
         if self.multivariant.as_ref().map(|lazy| &lazy.values) != values.as_ref() {
             self.multivariant = values.map(|values| Arc::new(LazyMultivariant::new(values)));
         }
@@ -299,6 +318,39 @@ impl Presentation {
             renditions: self.renditions.iter().map(|rendition| rendition.view.clone()).collect(),
             multivariant: self.multivariant.clone(),
         });
+    }
+}
+
+impl Presentation {
+    /// What the multivariant playlist says; `None` while it would leave something out that will be there in a moment.
+    fn multivariant_values(&self) -> Option<Multivariant> {
+        let (alternates, variants): (Vec<_>, Vec<_>) =
+            self.renditions.iter().partition(|rendition| rendition.is_alternate());
+        let told: Vec<&Rendition> = alternates.iter().copied().filter(|one| one.is_playable()).collect();
+        // Players read this list once: those who come first shall see all sounds too, unless one stays away.
+        let first = variants.iter().all(|rendition| rendition.held.len() - rendition.first_listed < 2);
+        if told.len() < alternates.len() && first && self.multivariant.is_none() {
+            return None;
+        }
+        let mut listed: Vec<Variant> = variants.iter().map(|one| one.variant()).collect::<Option<_>>()?;
+        if !listed.iter().any(|variant| variant.playable) {
+            return None;
+        }
+        // A player that takes an alternate loads it beside the variant (RFC 8216 §4.3.4.2).
+        let most = |rate: fn(&Rendition) -> u64| told.iter().map(|one| rate(one)).max().unwrap_or(0);
+        let (peak, average) = (most(|one| one.told_bps.0), most(|one| one.told_bps.1));
+        for variant in &mut listed {
+            variant.bandwidth += peak;
+            variant.average_bandwidth += average;
+            for codecs in told.iter().filter_map(|one| one.audio_codecs.as_deref()) {
+                if !variant.codecs.split(',').any(|known| known == codecs) {
+                    variant.codecs = format!("{},{codecs}", variant.codecs);
+                }
+            }
+        }
+        let main = variants.iter().filter(|_| !told.is_empty()).take(1);
+        let sounds = main.chain(&told).filter_map(|one| one.sound()).collect();
+        Some(Multivariant { session: self.settings.session, variants: listed, sounds })
     }
 }
 
@@ -473,6 +525,24 @@ impl Rendition {
             self.first_listed -= 1;
         }
         self.held.len() < before
+    }
+
+    fn is_alternate(&self) -> bool {
+        matches!(self.spec.role, Role::Alternate(_))
+    }
+
+    /// It has a segment, and its coding is known.
+    fn is_playable(&self) -> bool {
+        self.held.len() > self.first_listed && self.codecs().is_some()
+    }
+
+    /// As one of the sounds to choose from.
+    fn sound(&self) -> Option<Sound> {
+        let (id, choice) = match &self.spec.role {
+            Role::Variant(choice) => (None, choice.clone()?),
+            Role::Alternate(choice) => (Some(self.spec.id.clone()), choice.clone()),
+        };
+        Some(Sound { id, name: choice.name, language: choice.language, channels: choice.channels })
     }
 
     /// CODECS, once all of them are known.

@@ -188,6 +188,29 @@ impl Segmenter {
         self.pending.front().map(|cut| cut.sequence)
     }
 
+    /// The media of the segments before `sequence` have stopped coming: closes what is open of them, and makes gaps of
+    /// those that were told and have not begun. What comes later goes into the segments from there on.
+    pub fn give_up(&mut self, sequence: MediaSequence) {
+        while self.building.front().is_some_and(|open| open.cut.sequence < sequence) {
+            self.close_front();
+        }
+        while let Some(cut) = self.pending.pop_front() {
+            let next = self.pending.front().map(|next| next.at);
+            let (true, Some(next)) = (cut.sequence < sequence, next) else {
+                self.pending.push_front(cut);
+                break;
+            };
+            self.stats.gaps += 1;
+            self.finished.push_back(missing(&cut, next));
+        }
+        if let (Some(next), true) = (self.pending.front(), self.building.is_empty()) {
+            let from = next.at - AUDIO_LATENESS;
+            let before = self.sounds.len();
+            self.sounds.retain(|sound| sound.packet.pts >= from);
+            self.stats.dropped_sounds += (before - self.sounds.len()) as u64;
+        }
+    }
+
     /// The lowest number that is told or open but not finished.
     pub fn oldest_unfinished(&self) -> Option<MediaSequence> {
         let open = self.building.front().map(|open| open.cut.sequence);
@@ -291,16 +314,8 @@ impl Segmenter {
         let usual = self.rhythm.usual();
         let sequence = open.cut.sequence;
         if open.missing {
-            let duration = next.map_or(NOMINAL_PICTURE, |(start, _)| start - open.start);
-            self.finished.push_back(Segment {
-                sequence,
-                start: open.start,
-                duration,
-                discontinuity: open.cut.discontinuity,
-                gap: true,
-                unix_micros: open.cut.clock.unix_micros_at(open.start),
-                bytes: Bytes::new(),
-            });
+            let end = next.map_or(open.start + NOMINAL_PICTURE, |(start, _)| start);
+            self.finished.push_back(missing(&open.cut, end));
             return;
         }
         let mut tail = MediaSpan::ZERO;
@@ -363,6 +378,19 @@ impl Segmenter {
             }
         }
         self.sounds = kept;
+    }
+}
+
+/// A segment that never came, up to where the next one begins.
+fn missing(cut: &Cut, end: MediaTime) -> Segment {
+    Segment {
+        sequence: cut.sequence,
+        start: cut.at,
+        duration: (end - cut.at).max(MediaSpan::from_ticks(1)),
+        discontinuity: cut.discontinuity,
+        gap: true,
+        unix_micros: cut.clock.unix_micros_at(cut.at),
+        bytes: Bytes::new(),
     }
 }
 

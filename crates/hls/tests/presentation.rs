@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use hls::{
     Segment,
-    presentation::{Bandwidth, Presentation, RenditionSpec, Settings, VideoSpec},
+    presentation::{Bandwidth, Choice, Presentation, RenditionSpec, Role, Settings, VideoSpec},
     snapshot::{Phase, RenditionView, Snapshot},
 };
 use media::{Epoch, FrameRate, MediaSequence, MediaSpan, MediaTime};
@@ -38,7 +38,7 @@ fn settings() -> Settings {
 
 fn spec(id: &str, height: u32, bandwidth: Bandwidth) -> RenditionSpec {
     let video = VideoSpec { width: height * 16 / 9, height, frame_rate: FrameRate::new(30, 1) };
-    RenditionSpec { id: id.into(), video: Some(video), has_audio: true, bandwidth }
+    RenditionSpec { id: id.into(), video: Some(video), has_audio: true, bandwidth, role: Role::Variant(None) }
 }
 
 fn two_renditions() -> Presentation {
@@ -476,6 +476,7 @@ fn sound_alone_has_no_picture_to_tell() {
         video: None,
         has_audio: true,
         bandwidth: Bandwidth::Measured { hint_average_bps: Some(128_000) },
+        role: Role::Variant(None),
     };
     let mut presentation = Presentation::new(settings(), vec![sound]);
     presentation.set_codecs(0, None, Some(&support::audio_config(48_000)));
@@ -485,4 +486,39 @@ fn sound_alone_has_no_picture_to_tell() {
     assert!(std::str::from_utf8(text).unwrap().contains(
         "#EXT-X-STREAM-INF:BANDWIDTH=180000,AVERAGE-BANDWIDTH=150000,CODECS=\"mp4a.40.2\",CLOSED-CAPTIONS=NONE\n"
     ));
+}
+
+#[test]
+fn further_sounds_are_told_with_the_variants() {
+    let choice = |name: &str| Choice { name: name.into(), language: Some("en".into()), channels: 2 };
+    let mut variant = spec("360p", 360, Bandwidth::Declared { peak_bps: 1_000_000, average_bps: 800_000 });
+    variant.role = Role::Variant(Some(choice("Main")));
+    let alternate = |id: &str| RenditionSpec {
+        id: id.into(),
+        video: None,
+        has_audio: true,
+        bandwidth: Bandwidth::Measured { hint_average_bps: Some(100_000) },
+        role: Role::Alternate(choice(id)),
+    };
+    let mut presentation =
+        Presentation::new(settings(), vec![variant, alternate("audio-1"), alternate("audio-2")]);
+    let text = |presentation: &Presentation| {
+        let body = presentation.snapshot().multivariant().map(|document| document.body().clone());
+        body.map(|body| String::from_utf8(body.to_vec()).unwrap()).unwrap_or_default()
+    };
+    presentation.set_codecs(0, Some(&support::video_config()), Some(&support::audio_config(48_000)));
+    presentation.set_codecs(1, None, Some(&support::audio_config(48_000)));
+    let now = Instant::now();
+    presentation.push(now, 0, segment(0, 0, 2000, false, 188));
+    presentation.push(now, 1, segment(0, 0, 2000, false, 188));
+    assert_eq!(text(&presentation), "", "the second sound is waited for");
+    presentation.push(now, 0, segment(1, 2000, 2000, false, 188));
+    let told = text(&presentation);
+    assert!(told.contains("NAME=\"Main\"") && told.contains("audio-1/index.m3u8"), "{told}");
+    assert!(!told.contains("audio-2"), "not for ever: {told}");
+    assert!(told.contains("BANDWIDTH=1140000,AVERAGE-BANDWIDTH=910000,"), "both are loaded: {told}");
+    presentation.set_codecs(2, None, Some(&support::audio_config(48_000)));
+    presentation.push(now, 2, segment(1, 2000, 2000, false, 188));
+    assert!(text(&presentation).contains("audio-2/index.m3u8"));
+    assert_eq!(text(&presentation).matches("STREAM-INF").count(), 1, "sounds are no variants");
 }

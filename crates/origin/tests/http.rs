@@ -16,7 +16,9 @@ use axum::{
 use bytes::Bytes;
 use hls::{
     Segment,
-    presentation::{Bandwidth, Presentation, RenditionSpec, Settings as PresentationSettings, VideoSpec},
+    presentation::{
+        Bandwidth, Presentation, RenditionSpec, Role, Settings as PresentationSettings, VideoSpec,
+    },
     snapshot::{Phase, Snapshot},
 };
 use http_body_util::BodyExt as _;
@@ -47,6 +49,7 @@ impl Show {
             video: Some(VideoSpec { width, height, frame_rate: FrameRate::new(30, 1) }),
             has_audio: true,
             bandwidth: Bandwidth::Declared { peak_bps: 3_000_000, average_bps: 2_000_000 },
+            role: Role::Variant(None),
         };
         let settings = PresentationSettings {
             name: "show".parse().unwrap(),

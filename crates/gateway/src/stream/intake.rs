@@ -1,6 +1,6 @@
 //! The first moments of a publication: its events are kept until it is known what it is.
 
-use media::{MediaEvent, MediaSpan, MediaTime, TrackKind};
+use media::{MediaEvent, MediaSpan, MediaTime, TrackId, TrackKind};
 use transcode::source::{Probe, Source};
 
 /// Most bytes kept while looking. A source that has not shown what it is by then is judged by what it showed.
@@ -45,11 +45,10 @@ impl Intake {
     }
 }
 
-/// Where the packaged part of a publication begins: its first picture's time, or its first sound's if it has no
-/// pictures.
-pub(super) fn first_time(events: &[MediaEvent], has_video: bool) -> Option<MediaTime> {
+/// Where the packaged part of a publication begins: the first keyframe's time of the track that leads.
+pub(super) fn first_time(events: &[MediaEvent], kind: TrackKind, track: TrackId) -> Option<MediaTime> {
     events.iter().find_map(|event| match event {
-        MediaEvent::Packet(packet) if has_video == (packet.kind == TrackKind::Video) && packet.keyframe => {
+        MediaEvent::Packet(packet) if packet.kind == kind && packet.track == track && packet.keyframe => {
             Some(packet.pts)
         }
         _ => None,

@@ -7,7 +7,7 @@ use ingest::Stats;
 use media::{MediaSpan, StreamName};
 use origin::{Made, PublisherInfo, RenditionInfo, StreamInfo};
 use transcode::{
-    ladder::{Plan, Treatment},
+    ladder::{Alternate, AudioPlan, Plan, Treatment},
     source::Source,
 };
 
@@ -149,7 +149,12 @@ pub(super) fn info(
             made: if rung.treatment == Treatment::Copy { Made::Copy } else { Made::Encode },
             reason: rung.reason.clone(),
         };
-        plan.rungs.iter().map(row).collect()
+        let sound = |alternate: &Alternate| RenditionInfo {
+            id: alternate.id.clone(),
+            made: if alternate.audio == AudioPlan::Copy { Made::Copy } else { Made::Encode },
+            reason: format!("a further sound: {}", alternate.sound.name),
+        };
+        plan.rungs.iter().map(row).chain(plan.alternates.iter().map(sound)).collect()
     });
     StreamInfo {
         since: Some(since),

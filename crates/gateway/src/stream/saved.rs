@@ -29,6 +29,9 @@ pub(super) struct Codecs {
     pub(super) video: Vec<Option<VideoConfig>>,
     /// The same in all of them.
     pub(super) audio: Option<AudioConfig>,
+    /// Per further sound.
+    #[serde(default)]
+    pub(super) alternates: Vec<Option<AudioConfig>>,
 }
 
 impl Saved {

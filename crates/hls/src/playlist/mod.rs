@@ -6,5 +6,5 @@ mod multivariant;
 
 pub use self::{
     media::Media,
-    multivariant::{Multivariant, Variant},
+    multivariant::{Multivariant, Sound, Variant},
 };

@@ -1,4 +1,4 @@
-//! The multivariant playlist (RFC 8216 §4.3.4), sound and picture muxed in every variant.
+//! The multivariant playlist (RFC 8216 §4.3.4): sound and picture muxed in every variant, further sounds beside them.
 
 use std::fmt::Write;
 
@@ -15,7 +15,25 @@ pub struct Multivariant {
     pub session: Epoch,
     /// One per rendition, in any order.
     pub variants: Vec<Variant>,
+    /// The sounds that viewers may choose from, the one in the variants first; empty when there is but that.
+    pub sounds: Vec<Sound>,
 }
+
+/// One EXT-X-MEDIA of TYPE=AUDIO. The first of a list is the default.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sound {
+    /// Second part of its URI; `None` for the sound that is in every variant (RFC 8216 §4.3.4.2.1).
+    pub id: Option<String>,
+    /// NAME; distinct within a list.
+    pub name: String,
+    /// LANGUAGE, a tag of RFC 5646; `und` is told where it is not known, since players want one.
+    pub language: Option<String>,
+    /// CHANNELS; not told when 0.
+    pub channels: u8,
+}
+
+/// GROUP-ID of all sounds.
+const GROUP: &str = "sound";
 
 /// One EXT-X-STREAM-INF.
 #[derive(Clone, PartialEq, Debug)]
@@ -53,16 +71,48 @@ impl Multivariant {
             ahead.rotate_right(1);
         }
         let mut out = String::with_capacity(64 + order.len() * 192);
-        out.push_str("#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-INDEPENDENT-SEGMENTS\n");
+        // Groups came with version 4 (RFC 8216 §7).
+        let version = if self.sounds.is_empty() { 3 } else { 4 };
+        write!(out, "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-INDEPENDENT-SEGMENTS\n")
+            .expect("a String takes every write");
+        for (nth, sound) in self.sounds.iter().enumerate() {
+            sound.write(self.session, nth == 0, &mut out).expect("a String takes every write");
+        }
         for variant in order {
-            variant.write(self.session, &mut out).expect("a String takes every write");
+            variant
+                .write(self.session, !self.sounds.is_empty(), &mut out)
+                .expect("a String takes every write");
         }
         out
     }
 }
 
+impl Sound {
+    fn write(&self, session: Epoch, default: bool, out: &mut String) -> std::fmt::Result {
+        write!(
+            out,
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{GROUP}\",NAME=\"{}\",LANGUAGE=\"{}\",DEFAULT={},AUTOSELECT=YES",
+            quotable(&self.name),
+            quotable(self.language.as_deref().unwrap_or("und")),
+            if default { "YES" } else { "NO" },
+        )?;
+        if self.channels > 0 {
+            write!(out, ",CHANNELS=\"{}\"", self.channels)?;
+        }
+        if let Some(id) = &self.id {
+            write!(out, ",URI=\"{session}/{id}/index.m3u8\"")?;
+        }
+        out.write_char('\n')
+    }
+}
+
+/// What a quoted string may hold (RFC 8216 §4.2): no quotes, no line ends.
+fn quotable(text: &str) -> String {
+    text.chars().filter(|c| *c != '"' && !c.is_control()).collect()
+}
+
 impl Variant {
-    fn write(&self, session: Epoch, out: &mut String) -> std::fmt::Result {
+    fn write(&self, session: Epoch, choice: bool, out: &mut String) -> std::fmt::Result {
         write!(
             out,
             "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\"",
@@ -73,6 +123,9 @@ impl Variant {
             if let Some(rate) = self.frame_rate {
                 write!(out, ",FRAME-RATE={:.3}", rate.as_f64())?;
             }
+        }
+        if choice {
+            write!(out, ",AUDIO=\"{GROUP}\"")?;
         }
         writeln!(out, ",CLOSED-CAPTIONS=NONE\n{session}/{}/index.m3u8", self.id)
     }
@@ -96,7 +149,7 @@ mod tests {
 
     #[track_caller]
     fn order(variants: Vec<Variant>) -> Vec<String> {
-        let text = Multivariant { session: Epoch(9), variants }.render();
+        let text = Multivariant { session: Epoch(9), variants, sounds: vec![] }.render();
         let (rest, read) = m3u8_rs::parse_master_playlist(text.as_bytes()).unwrap();
         assert!(rest.is_empty() && read.independent_segments);
         read.variants.into_iter().map(|variant| variant.uri).collect()
@@ -106,7 +159,7 @@ mod tests {
     fn the_exact_text() {
         let variants = vec![variant("720p", 3_000_000, Some((1280, 720))), variant("sound", 128_000, None)];
         assert_eq!(
-            Multivariant { session: Epoch(1_795_348_800_123), variants }.render(),
+            Multivariant { session: Epoch(1_795_348_800_123), variants, sounds: vec![] }.render(),
             "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-INDEPENDENT-SEGMENTS\n\
              #EXT-X-STREAM-INF:BANDWIDTH=3000000,AVERAGE-BANDWIDTH=2400000,CODECS=\"avc1.64001f,mp4a.40.2\",\
              RESOLUTION=1280x720,FRAME-RATE=29.970,CLOSED-CAPTIONS=NONE\n1795348800123/720p/index.m3u8\n\
@@ -131,5 +184,34 @@ mod tests {
         ladder[2].playable = false;
         assert_eq!(order(ladder)[0], "9/720p/index.m3u8", "not on a rendition that has nothing yet");
         assert_eq!(order(vec![variant("a", 1, None)]), ["9/a/index.m3u8"]);
+    }
+
+    #[test]
+    fn sounds_to_choose_from() {
+        let sound = |id: Option<&str>, name: &str, language: Option<&str>, channels| Sound {
+            id: id.map(str::to_owned),
+            name: name.into(),
+            language: language.map(str::to_owned),
+            channels,
+        };
+        let sounds =
+            vec![sound(None, "Main", Some("de"), 2), sound(Some("audio-1"), "The \"real\"\nthing", None, 0)];
+        let variants = vec![variant("720p", 3_000_000, Some((1280, 720)))];
+        let text = Multivariant { session: Epoch(9), variants, sounds }.render();
+        assert_eq!(
+            text,
+            "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+             #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sound\",NAME=\"Main\",LANGUAGE=\"de\",DEFAULT=YES,AUTOSELECT=YES,\
+             CHANNELS=\"2\"\n\
+             #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sound\",NAME=\"The realthing\",LANGUAGE=\"und\",DEFAULT=NO,\
+             AUTOSELECT=YES,URI=\"9/audio-1/index.m3u8\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=3000000,AVERAGE-BANDWIDTH=2400000,CODECS=\"avc1.64001f,mp4a.40.2\",\
+             RESOLUTION=1280x720,FRAME-RATE=29.970,AUDIO=\"sound\",CLOSED-CAPTIONS=NONE\n9/720p/index.m3u8\n"
+        );
+        let (rest, read) = m3u8_rs::parse_master_playlist(text.as_bytes()).unwrap();
+        let names: Vec<_> = read.alternatives.iter().map(|sound| (sound.name.as_str(), &sound.uri)).collect();
+        assert!(rest.is_empty());
+        assert_eq!(names, [("Main", &None), ("The realthing", &Some("9/audio-1/index.m3u8".to_owned()))]);
+        assert_eq!(read.variants[0].audio.as_deref(), Some("sound"));
     }
 }

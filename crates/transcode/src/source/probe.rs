@@ -221,7 +221,9 @@ impl Probe {
             let rates = [picture.config.frame_rate(), None];
             match picture.source(*track, rates, None, last, self.cap) {
                 Some(source) => more.push(source),
-                None if looked < LOOK_PATIENCE => return None,
+                None if looked < if picture.look.is_some() { LOOK_PATIENCE } else { TRACK_PATIENCE } => {
+                    return None;
+                }
                 None => notes.push(format!("track {} is left out: no pictures came in time", track.0)),
             }
         }

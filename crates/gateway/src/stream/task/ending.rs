@@ -12,6 +12,9 @@ use crate::{config::OnShutdown, stream::packager::Packager};
 
 impl Live {
     pub(super) fn drain(&mut self, run: Run, then: Then) {
+        if let Some(packager) = &mut self.packager {
+            packager.flush();
+        }
         let deadline = Instant::now() + DRAIN_LIMIT;
         self.stage = Stage::Draining { run, deadline, finish_told: false, then };
     }
@@ -44,10 +47,10 @@ impl Live {
         }
     }
 
-    /// After [`Then::Encode`]: the same publication, planned again with its GOP known to be too long.
+    /// After [`Then::Encode`]: the same publication, planned again with its GOPs known to be too long.
     pub(super) fn go_on_encoding(&mut self, run: Run) {
         let mut source = run.source;
-        if let Some(video) = &mut source.video {
+        for video in source.video.iter_mut().chain(&mut source.more_video) {
             video.gop = Gop::LongerThan(self.shared.settings.wishes.longest_segment);
         }
         let Some(running) = &self.plan else { return };
@@ -100,6 +103,7 @@ impl Live {
         std::mem::swap(&mut fresh.publishing, &mut self.publishing);
         std::mem::swap(&mut fresh.pulse, &mut self.pulse);
         std::mem::swap(&mut fresh.publisher, &mut self.publisher);
+        std::mem::swap(&mut fresh.announced, &mut self.announced);
         std::mem::swap(&mut fresh.counters, &mut self.counters);
         let old = std::mem::replace(self, fresh);
         let keep = self.shared.settings.keep_ended;

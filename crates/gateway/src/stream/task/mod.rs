@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hls::presentation::{self, Presentation};
 use ingest::FromPublisher;
-use media::{Epoch, MediaEvent, MediaSequence, MediaSpan, MediaTime, Packet, StreamName, TrackKind};
+use media::{Epoch, MediaEvent, MediaSequence, MediaSpan, MediaTime, Packet, StreamName, TrackId, TrackKind};
 use origin::Listing;
 use tokio::{
     sync::{mpsc, watch},
@@ -56,6 +56,10 @@ pub(super) struct Live {
     plan: Option<Plan>,
     source: Option<Source>,
     publisher: Option<Publisher>,
+    /// The newest configuration of each track that the publisher announced.
+    announced: Vec<MediaEvent>,
+    /// Tracks of pictures that stopped, and that the running plan does without.
+    stopped: Vec<TrackId>,
     /// Set while someone publishes; for those who decide about a second publisher.
     publishing: watch::Sender<bool>,
     /// Beats with each media item, for the same.
@@ -106,11 +110,14 @@ struct Run {
     /// From the publication's own clock to the stream's.
     offset: MediaSpan,
     source: Source,
+    /// The track whose keyframes decide the cuts.
+    lead: TrackId,
     encoder: Option<Encoder>,
     /// Packets since the newest source keyframe, for an encoder that must start in the middle of a GOP.
     gop: Vec<Packet>,
     gop_bytes: usize,
-    /// When its newest packet came.
+    /// When it began, and when its newest packet came.
+    since: Instant,
     heard_at: Instant,
 }
 
@@ -176,6 +183,8 @@ impl Live {
             plan: None,
             source: None,
             publisher: None,
+            announced: Vec::new(),
+            stopped: Vec::new(),
             publishing,
             pulse: Pulse::default(),
             stage: Stage::Idle,
@@ -361,7 +370,8 @@ impl Run {
         if self.source.video.is_none() {
             return; // sound alone has no groups of pictures to start in the middle of
         }
-        if packet.kind == TrackKind::Video && packet.keyframe || self.gop_bytes > MOST_BYTES {
+        let opens = packet.kind == TrackKind::Video && packet.track == self.lead && packet.keyframe;
+        if opens || self.gop_bytes > MOST_BYTES {
             self.gop.clear();
             self.gop_bytes = 0;
         }

@@ -1,7 +1,9 @@
 //! What a publisher sends: looked at until the source is known, then packaged.
 
+use std::time::Duration;
+
 use hls::{cut::WallClock, presentation::Presentation, snapshot::Phase};
-use media::{BreakReason, MediaEvent, MediaSpan, MediaTime, Packet, TrackId};
+use media::{BreakReason, MediaEvent, MediaSpan, MediaTime, Packet, TrackId, TrackKind};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use transcode::{
@@ -20,17 +22,12 @@ use crate::stream::{
 
 /// A rest of a gap that is shorter than this is not worth an entry in the lists.
 const SHORTEST_GAP: MediaSpan = MediaSpan::from_millis(300);
+/// A track that stopped is taken up again only after so long, since each time costs viewers a discontinuity.
+const RETURN_AFTER: Duration = Duration::from_secs(10);
 
 impl Live {
     pub(super) fn on_media(&mut self, event: MediaEvent) {
-        let track = match &event {
-            MediaEvent::VideoConfig(track, _) | MediaEvent::AudioConfig(track, _) => *track,
-            MediaEvent::Packet(packet) => packet.track,
-            MediaEvent::Break(_) => TrackId::default(),
-        };
-        if track != TrackId::default() {
-            return; // only the default tracks are packaged
-        }
+        self.note(&event);
         match &mut self.stage {
             Stage::Probing(intake) => match intake.take(event) {
                 None => {}
@@ -48,15 +45,21 @@ impl Live {
         }
     }
 
+    /// Remembers what a track is coded in: the publisher says it once.
+    fn note(&mut self, event: &MediaEvent) {
+        let Some(track) = configured(event) else { return };
+        match self.announced.iter_mut().find(|known| configured(known) == Some(track)) {
+            Some(known) => *known = event.clone(),
+            None => self.announced.push(event.clone()),
+        }
+    }
+
     /// The source is known: plans, and packages what was kept so far.
     pub(super) fn begin(&mut self, source: Source, mut events: Vec<MediaEvent>) {
         // What came before a change of configuration during the look cannot be packaged with what came after.
         if let Some(stale) = events.iter().rposition(|event| contradicts(&source, event)) {
             events.drain(..=stale);
         }
-        let Some(first) = intake::first_time(&events, source.video.is_some()) else {
-            return self.start_probing(configurations(&source));
-        };
         let wishes = &self.shared.settings.clone().wishes;
         let plan = match &self.plan {
             None => ladder::plan(&source, wishes),
@@ -68,6 +71,14 @@ impl Live {
                 self.restart_session();
                 ladder::plan(&source, wishes)
             }
+        };
+        let (kind, track) = if plan.rungs.is_empty() {
+            (TrackKind::Audio, plan.sound.track)
+        } else {
+            (TrackKind::Video, plan.lead)
+        };
+        let Some(first) = intake::first_time(&events, kind, track) else {
+            return self.start_probing(self.announced.clone());
         };
         for note in &plan.notes {
             info!(note, "ladder");
@@ -97,13 +108,8 @@ impl Live {
             unix_micros = unix_micros.max(listed);
         }
         let clock = WallClock { at, unix_micros };
-        let publication = Publication {
-            plan: &plan,
-            video: source.video.as_ref().map(|video| &video.config),
-            audio: source.audio.as_ref().map(|audio| &audio.config),
-            clock,
-            continues: self.packager.is_some(),
-        };
+        let publication =
+            Publication { plan: &plan, source: Some(source), clock, continues: self.packager.is_some() };
         match &mut self.packager {
             Some(packager) => packager.begin(&publication, self.next_sequence),
             None => {
@@ -119,16 +125,20 @@ impl Live {
         if let Some(packager) = &mut self.packager {
             packager.set_phase(Phase::Live);
         }
+        let lead = plan.lead;
         self.plan = Some(plan);
         self.source = Some(source.clone());
         self.info_due = true;
+        let now = Instant::now();
         self.stage = Stage::Running(Run {
             offset,
             source: source.clone(),
+            lead,
             encoder,
             gop: Vec::new(),
             gop_bytes: 0,
-            heard_at: Instant::now(),
+            since: now,
+            heard_at: now,
         });
     }
 
@@ -141,8 +151,22 @@ impl Live {
                     return self.encode_from_here(packet);
                 }
                 run.heard_at = Instant::now();
+                let returned = packet.kind == TrackKind::Video
+                    && packet.keyframe
+                    && self.stopped.contains(&packet.track)
+                    && run.since.elapsed() >= RETURN_AFTER;
+                if returned {
+                    info!(track = packet.track.0, "a track of the picture has returned");
+                    self.stopped.retain(|track| *track != packet.track);
+                    return self.reconfigure();
+                }
                 run.remember(&packet);
                 packager.source(packet);
+                if let Some(track) = packager.starved() {
+                    warn!(track = track.0, "a track of the picture has stopped; the others go on without");
+                    self.stopped.push(track);
+                    return self.reconfigure();
+                }
                 if packager.overrun() {
                     let lost = packager.skip_ahead();
                     self.counters.segments_lost += lost;
@@ -167,31 +191,37 @@ impl Live {
                     }
                 }
             }
-            MediaEvent::VideoConfig(track, config) => {
-                let event = MediaEvent::VideoConfig(track, config);
+            MediaEvent::VideoConfig(track, _) => {
                 if run.source.video.is_none() || contradicts(&run.source, &event) {
-                    self.reconfigure(event);
+                    self.stopped.retain(|stopped| *stopped != track);
+                    self.reconfigure();
+                } else if !run.source.pictures().any(|video| video.track == track) {
+                    info!(track = track.0, "a track of the picture comes too late and is left out");
                 }
             }
-            MediaEvent::AudioConfig(track, config) => {
-                let event = MediaEvent::AudioConfig(track, config);
+            MediaEvent::AudioConfig(track, _) => {
                 if run.source.audio.is_none() || contradicts(&run.source, &event) {
-                    self.reconfigure(event);
+                    self.reconfigure();
+                } else if !run.source.sounds().any(|audio| audio.track == track) {
+                    info!(track = track.0, "a track of sound comes too late and is left out");
                 }
             }
         }
     }
 
-    /// The publisher goes on with other codecs settings: what was is finished, and the source looked at again.
-    pub(super) fn reconfigure(&mut self, event: MediaEvent) {
+    /// The publisher goes on with other codecs settings or other tracks: what was is finished, and the source looked at
+    /// again.
+    pub(super) fn reconfigure(&mut self) {
         let Stage::Running(run) = std::mem::replace(&mut self.stage, Stage::Idle) else { return };
         info!("the source's configuration changed");
         self.counters.reconfigurations += 1;
-        // The track that did not change is not announced again by the connection.
-        let mut events = configurations(&run.source);
-        events.retain(|known| std::mem::discriminant(known) != std::mem::discriminant(&event));
-        events.push(event);
-        self.drain(run, Then::Probe(events));
+        self.drain(run, Then::Probe(self.present()));
+    }
+
+    /// What the connection announced, and will not announce again, of the tracks that have not stopped.
+    fn present(&self) -> Vec<MediaEvent> {
+        let stopped = |event: &&MediaEvent| matches!(event, MediaEvent::VideoConfig(track, _) if self.stopped.contains(track));
+        self.announced.iter().filter(|event| !stopped(event)).cloned().collect()
     }
 
     /// The publisher is connected but has sent nothing for [`super::SILENCE_LIMIT`]: what there is is finished, gaps keep the
@@ -200,8 +230,7 @@ impl Live {
         let Stage::Running(run) = std::mem::replace(&mut self.stage, Stage::Idle) else { return };
         warn!("the publisher has gone silent");
         self.counters.stalls += 1;
-        let events = configurations(&run.source);
-        self.drain(run, Then::Probe(events));
+        self.drain(run, Then::Probe(self.present()));
     }
 
     /// Keyframes turned out to be too far apart to copy.
@@ -215,23 +244,23 @@ impl Live {
     }
 }
 
-/// The events that announce a source's tracks.
-fn configurations(source: &Source) -> Vec<MediaEvent> {
-    let video =
-        source.video.iter().map(|video| MediaEvent::VideoConfig(TrackId::default(), video.config.clone()));
-    let audio =
-        source.audio.iter().map(|audio| MediaEvent::AudioConfig(TrackId::default(), audio.config.clone()));
-    video.chain(audio).collect()
+/// The track that an event announces the configuration of.
+fn configured(event: &MediaEvent) -> Option<(TrackKind, TrackId)> {
+    match event {
+        MediaEvent::VideoConfig(track, _) => Some((TrackKind::Video, *track)),
+        MediaEvent::AudioConfig(track, _) => Some((TrackKind::Audio, *track)),
+        MediaEvent::Break(_) | MediaEvent::Packet(_) => None,
+    }
 }
 
 /// Whether an event announces another configuration than the source has.
 fn contradicts(source: &Source, event: &MediaEvent) -> bool {
     match event {
-        MediaEvent::VideoConfig(_, config) => {
-            source.video.as_ref().is_some_and(|video| video.config != *config)
+        MediaEvent::VideoConfig(track, config) => {
+            source.pictures().any(|video| video.track == *track && video.config != *config)
         }
-        MediaEvent::AudioConfig(_, config) => {
-            source.audio.as_ref().is_some_and(|audio| audio.config != *config)
+        MediaEvent::AudioConfig(track, config) => {
+            source.sounds().any(|audio| audio.track == *track && audio.config != *config)
         }
         MediaEvent::Break(_) | MediaEvent::Packet(_) => false,
     }

@@ -18,6 +18,8 @@ impl Live {
         self.counters.next_connection();
         self.info_due = true;
         self.publishing.send_replace(true);
+        self.announced.clear();
+        self.stopped.clear();
         self.start_probing(Vec::new());
     }
 

@@ -55,11 +55,13 @@ impl Live {
         for (index, video) in saved.codecs.video.iter().enumerate() {
             presentation.set_codecs(index, video.as_ref(), saved.codecs.audio.as_ref());
         }
+        for (nth, audio) in saved.codecs.alternates.iter().enumerate() {
+            presentation.set_codecs(saved.codecs.video.len() + nth, None, audio.as_ref());
+        }
         presentation.set_phase(Phase::Held);
         let publication = Publication {
             plan: &saved.plan,
-            video: None,
-            audio: None,
+            source: None,
             clock: WallClock { at: MediaTime::ZERO, unix_micros: unix_micros(now) },
             continues: true,
         };

@@ -1,0 +1,578 @@
+//! One presentation's packaging, without tasks or clocks: source packets and encoded packets go in, a snapshot comes
+//! out. It owns the cut plan, a segmenter per rendition, and the source packets that an encoder may need again.
+//!
+//! ```text
+//!  source packet ─▶ CutPlan ─┬▶ Step::Cut, Step::Packet ─▶ steps (kept until every dependent rendition is past them)
+//!                            │                               └▶ encoder, at its own pace; from the start again if it dies
+//!                            └▶ copied renditions' segmenters ─┐
+//!  encoder's packet ───────────▶ encoded renditions' segmenters ┴▶ Presentation ─▶ Snapshot
+//! ```
+//!
+//! One track leads: its keyframes, or a grid on its times, decide the cuts. Packets of further tracks wait until the
+//! leading one has passed them, so that the cut is known to which they belong. A further track that stops is given up:
+//! its rendition lists gaps until it returns.
+
+mod kept;
+mod lane;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use hls::{
+    Segment,
+    cut::{Cut, CutPlan, Mode, WallClock},
+    presentation::Presentation,
+    snapshot::{Phase, RenditionView, Snapshot},
+};
+use media::{AudioConfig, MediaSequence, MediaSpan, MediaTime, Packet, TrackId, TrackKind, VideoConfig};
+use transcode::{
+    Input,
+    ladder::{AudioPlan, CutMode, Plan, Treatment},
+    source::{SAME_TIME, Source},
+};
+
+pub(super) use self::lane::rendition_specs;
+use self::{
+    kept::{Kept, Step},
+    lane::{Lane, Pictures, Sound, Waiting, shared},
+};
+use super::{saved::Codecs, silence::Silence};
+
+/// An encoder further behind than this has lost the race; see [`Packager::overrun`].
+const MOST_LAG: MediaSpan = MediaSpan::from_millis(12_000);
+/// A track that is behind the leading one by so much has stopped.
+const STOPPED: MediaSpan = MediaSpan::from_millis(1_500);
+
+/// See the module.
+pub(super) struct Packager {
+    presentation: Presentation,
+    /// The variants, then the further sounds.
+    lanes: Vec<Lane>,
+    variants: usize,
+    sound: Sound,
+    silence: Option<Silence>,
+    has_video: bool,
+    /// The track whose packets decide the cuts.
+    lead: (TrackKind, TrackId),
+    /// The track that the encoder decodes for its rungs.
+    feed: Option<TrackId>,
+    /// The sound in the variants.
+    main_sound: TrackId,
+    cuts: CutPlan,
+    clock: WallClock,
+    codecs: Codecs,
+    target: MediaSpan,
+    kept: Kept,
+    /// Packets of further tracks that the leading one has not passed yet.
+    waiting: Waiting,
+    /// The same for what the encoder makes of further sounds.
+    made: VecDeque<Packet>,
+    /// Newest decoding time of each track since the publication began.
+    newest: BTreeMap<(bool, TrackId), MediaTime>,
+    /// End of the newest source packet.
+    end: MediaTime,
+}
+
+/// How the publication that begins relates to the presentation.
+pub(super) struct Publication<'a> {
+    pub(super) plan: &'a Plan,
+    /// What is published; `None` while nobody does.
+    pub(super) source: Option<&'a Source>,
+    /// Media time and wall time of its first packet.
+    pub(super) clock: WallClock,
+    /// Its first segment carries a discontinuity.
+    pub(super) continues: bool,
+}
+
+impl Packager {
+    /// A packager for a presentation that has just been made, whose first segment is `first`.
+    ///
+    /// `promised` is what the presentation's multivariant playlist already says, where it outlived a process.
+    pub(super) fn new(
+        presentation: Presentation,
+        publication: &Publication<'_>,
+        first: MediaSequence,
+        promised: Option<Codecs>,
+    ) -> Self {
+        let plan = publication.plan;
+        let variants = plan.rungs.len().max(1);
+        let has_video = !plan.rungs.is_empty();
+        let has_audio = publication.source.is_some_and(|source| source.audio.is_some())
+            || promised.as_ref().is_some_and(|codecs| codecs.audio.is_some());
+        let lane = |at| if at < variants { Lane::new(has_video, has_audio) } else { Lane::new(false, true) };
+        let mut packager = Self {
+            presentation,
+            lanes: (0..variants + plan.alternates.len()).map(lane).collect(),
+            variants,
+            sound: Sound::None,
+            silence: None,
+            has_video,
+            lead: (TrackKind::Video, TrackId::default()),
+            feed: None,
+            main_sound: TrackId::default(),
+            cuts: CutPlan::new(Mode::Grid, plan.segment, plan.longest, first),
+            clock: publication.clock,
+            codecs: Codecs {
+                video: vec![None; variants],
+                audio: None,
+                alternates: vec![None; plan.alternates.len()],
+            },
+            target: MediaSpan::from_millis(i64::from(plan.target_duration) * 1000),
+            kept: Kept::default(),
+            waiting: Waiting::default(),
+            made: VecDeque::new(),
+            newest: BTreeMap::new(),
+            end: publication.clock.at,
+        };
+        packager.begin(publication, first);
+        packager.codecs = promised.unwrap_or(packager.codecs);
+        packager
+    }
+
+    /// A publication begins, the first one or a later one; the one before must have been finished.
+    pub(super) fn begin(&mut self, publication: &Publication<'_>, first: MediaSequence) {
+        let plan = publication.plan;
+        let mode = if plan.cut == CutMode::Keyframes { Mode::Keyframes } else { Mode::Grid };
+        self.cuts = CutPlan::new(mode, plan.segment, plan.longest, first);
+        if publication.continues {
+            self.cuts.break_at_next();
+        }
+        self.clock = publication.clock;
+        self.end = self.end.max(publication.clock.at);
+        self.kept.clear();
+        self.waiting.clear();
+        self.made.clear();
+        self.newest.clear();
+        let audio = publication.source.and_then(|source| source.audio.as_ref());
+        self.main_sound = plan.sound.track;
+        self.lead =
+            if self.has_video { (TrackKind::Video, plan.lead) } else { (TrackKind::Audio, self.main_sound) };
+        self.feed = plan.rungs.iter().find(|rung| !rung.is_copy()).map(|rung| rung.track);
+        let absent = audio.is_none() || plan.audio == AudioPlan::None;
+        let promised = self.codecs.audio.as_ref().filter(|_| absent && self.has_video);
+        self.silence = promised.and_then(|config| Silence::new(config, publication.clock.at));
+        self.sound = match (&plan.audio, audio) {
+            _ if self.silence.is_some() => Sound::Silence,
+            (_, None) | (AudioPlan::None, _) => Sound::None,
+            (AudioPlan::Copy, Some(audio)) => Sound::Source(audio.track),
+            (AudioPlan::Encode(_), Some(audio)) => Sound::Encoder(audio.track),
+        };
+        let mut rungs = 0;
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            (lane.follows, lane.lost) = (false, false);
+            if let Some(nth) = index.checked_sub(self.variants) {
+                let Some(alternate) = plan.alternates.get(nth) else { continue };
+                lane.follows = true;
+                lane.sound = match &alternate.audio {
+                    AudioPlan::None => Sound::None,
+                    AudioPlan::Copy => Sound::Source(alternate.sound.track),
+                    AudioPlan::Encode(_) => Sound::Encoder(alternate.sound.track),
+                };
+                continue;
+            }
+            lane.sound = self.sound;
+            lane.pictures = match plan.rungs.get(index).map(|rung| (&rung.treatment, rung.track)) {
+                None => Pictures::None,
+                Some((Treatment::Copy, track)) => {
+                    lane.follows = track != plan.lead;
+                    Pictures::Source(track)
+                }
+                Some((Treatment::Encode(_), _)) => {
+                    rungs += 1;
+                    Pictures::Rung(rungs - 1)
+                }
+            };
+        }
+        if let Some(source) = publication.source {
+            for video in source.pictures() {
+                for index in 0..self.lanes.len() {
+                    if self.lanes[index].pictures == Pictures::Source(video.track) {
+                        self.coded_picture(index, &video.config);
+                    }
+                }
+            }
+            for audio in source.sounds() {
+                self.coded_sound(Sound::Source(audio.track), &audio.config);
+            }
+        }
+        if let Some(silence) = &self.silence {
+            let config = shared(silence.config());
+            for lane in &mut self.lanes[..self.variants] {
+                lane.segmenter.audio_config(config.clone());
+            }
+        }
+    }
+
+    /// What a rendition's pictures are coded in.
+    fn coded_picture(&mut self, index: usize, config: &Arc<VideoConfig>) {
+        self.lanes[index].segmenter.video_config(config.clone());
+        self.presentation.set_codecs(index, Some(config), None);
+        self.codecs.video[index] = Some((**config).clone());
+    }
+
+    /// What the renditions with this sound are coded in.
+    fn coded_sound(&mut self, sound: Sound, config: &Arc<AudioConfig>) {
+        for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| lane.sound == sound) {
+            lane.segmenter.audio_config(config.clone());
+            self.presentation.set_codecs(index, None, Some(config));
+            match index.checked_sub(self.variants) {
+                None => self.codecs.audio = Some((**config).clone()),
+                Some(nth) => self.codecs.alternates[nth] = Some((**config).clone()),
+            }
+        }
+    }
+
+    /// The encoder has opened its codecs.
+    pub(super) fn encoder_ready(&mut self, video: &[VideoConfig], audio: &[(TrackId, AudioConfig)]) {
+        for index in 0..self.variants {
+            if let Pictures::Rung(rung) = self.lanes[index].pictures
+                && let Some(config) = video.get(rung)
+            {
+                self.coded_picture(index, &shared(config));
+            }
+        }
+        for (track, config) in audio {
+            self.coded_sound(Sound::Encoder(*track), &shared(config));
+        }
+    }
+
+    /// Takes one source packet, already on the stream's clock.
+    pub(super) fn source(&mut self, packet: Packet) {
+        let leads = (packet.kind, packet.track) == self.lead;
+        self.end = self.end.max(packet.pts);
+        let newest = self.newest.entry(key(packet.kind, packet.track)).or_insert(packet.dts);
+        *newest = (*newest).max(packet.dts);
+        if leads {
+            for cut in self.cuts.see(&packet, self.clock) {
+                self.tell(cut);
+            }
+        }
+        let main_sound = packet.kind == TrackKind::Audio && packet.track == self.main_sound;
+        if self.sound == Sound::Silence && main_sound {
+            return; // a track that the plan left out
+        }
+        let until = packet.dts;
+        if leads || main_sound {
+            self.pass(packet);
+        } else if self.is_used(&packet) {
+            self.waiting.push(packet);
+        }
+        let lead = self.lead_time();
+        while let Some(packet) = self.waiting.next(lead) {
+            self.pass(packet);
+        }
+        while self.made.front().is_some_and(|packet| packet.pts <= lead) {
+            self.pass_made();
+        }
+        let silence = self.silence.as_mut().map(|silence| silence.until(until));
+        for packet in silence.into_iter().flatten() {
+            self.pass(packet);
+        }
+    }
+
+    /// How far the leading track has come.
+    fn lead_time(&self) -> MediaTime {
+        self.newest_of(self.lead)
+    }
+
+    fn newest_of(&self, (kind, track): (TrackKind, TrackId)) -> MediaTime {
+        self.newest.get(&key(kind, track)).copied().unwrap_or(self.clock.at)
+    }
+
+    /// Whether anything is made of a packet.
+    fn is_used(&self, packet: &Packet) -> bool {
+        self.feeds(packet) || self.lanes.iter().any(|lane| lane.copies(packet))
+    }
+
+    /// Whether the encoder decodes a packet.
+    fn feeds(&self, packet: &Packet) -> bool {
+        match packet.kind {
+            TrackKind::Video => self.feed == Some(packet.track),
+            TrackKind::Audio => self.lanes.iter().any(|lane| lane.sound == Sound::Encoder(packet.track)),
+        }
+    }
+
+    /// Gives a packet to the renditions that take it as it is, and keeps it for the encoder.
+    fn pass(&mut self, packet: Packet) {
+        let mut kept = self.feeds(&packet);
+        for lane in &mut self.lanes {
+            if lane.copies(&packet) {
+                kept |= lane.depends();
+                lane.push(packet.clone());
+            }
+        }
+        if kept {
+            self.kept.push(Step::Packet(packet));
+        }
+    }
+
+    /// Everything that waits for the leading track goes on its way: nothing more comes.
+    pub(super) fn flush(&mut self) {
+        while let Some(packet) = self.waiting.any() {
+            self.pass(packet);
+        }
+    }
+
+    /// The publication goes on in the middle of a group of pictures: its first segment begins right after what was
+    /// packaged so far, and the encoder starts at the keyframe before, with `packets`.
+    pub(super) fn preroll(&mut self, packets: Vec<Packet>) {
+        let start = self.end + MediaSpan::from_ticks(1);
+        for cut in self.cuts.anchor(start, self.clock) {
+            self.tell(cut);
+        }
+        for packet in packets.into_iter().filter(|packet| self.is_used(packet)).collect::<Vec<_>>() {
+            self.kept.push(Step::Packet(packet));
+        }
+    }
+
+    fn tell(&mut self, cut: Cut) {
+        for lane in &mut self.lanes {
+            lane.cut(cut);
+        }
+        if self.lanes.iter().any(Lane::depends) {
+            self.kept.push(Step::Cut(cut));
+        }
+    }
+
+    /// Whether a copied source has gone on for longer than a segment may last without a keyframe.
+    pub(super) fn overdue(&self, packet: &Packet) -> bool {
+        (packet.kind, packet.track) == self.lead && self.cuts.overdue(packet)
+    }
+
+    /// A track of the pictures that the others cannot do without, and that has stopped while others go on: the leading
+    /// one, or the one that the encoder decodes.
+    pub(super) fn starved(&self) -> Option<TrackId> {
+        if !self.has_video {
+            return None;
+        }
+        let pictures = || self.newest.iter().filter(|((video, _), _)| *video);
+        let newest = pictures().map(|(_, at)| *at).max()?;
+        let tracks = [Some(self.lead.1), self.feed].into_iter().flatten();
+        let stopped = |track: &TrackId| newest - self.newest_of((TrackKind::Video, *track)) > STOPPED;
+        tracks.filter(|_| pictures().count() > 1).find(stopped)
+    }
+
+    /// The timeline broke; the next keyframe opens a segment with a discontinuity, dated anew.
+    pub(super) fn break_at_next(&mut self, clock: WallClock) {
+        self.cuts.break_at_next();
+        self.clock = clock;
+    }
+
+    /// Takes one packet that the encoder made.
+    pub(super) fn encoded_video(&mut self, rung: usize, packet: &Packet) {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.pictures == Pictures::Rung(rung)) {
+            lane.push(packet.clone());
+        }
+    }
+
+    /// Takes one sound packet that the encoder made.
+    pub(super) fn encoded_audio(&mut self, packet: &Packet) {
+        if self.sound == Sound::Encoder(packet.track) {
+            for lane in &mut self.lanes[..self.variants] {
+                lane.push(packet.clone());
+            }
+            return;
+        }
+        self.made.push_back(packet.clone());
+        if packet.pts <= self.lead_time() || self.made.len() > 4096 {
+            self.pass_made();
+        }
+    }
+
+    /// The oldest packet of a further sound goes to its rendition.
+    fn pass_made(&mut self) {
+        let Some(packet) = self.made.pop_front() else { return };
+        let sound = Sound::Encoder(packet.track);
+        for lane in self.lanes[self.variants..].iter_mut().filter(|lane| lane.sound == sound) {
+            lane.push(packet.clone());
+        }
+    }
+
+    /// The next thing to tell the encoder, if it has not been told everything. Call [`Self::told`] once it was taken.
+    pub(super) fn next_input(&self) -> Option<Input> {
+        // A further track's picture may stand a moment before the leading track's.
+        let early =
+            if self.feed.is_some_and(|feed| feed != self.lead.1) { SAME_TIME } else { MediaSpan::ZERO };
+        self.kept.next(|step| self.concerns_encoder(step)).map(|step| match step {
+            Step::Cut(cut) => Input::CutAt(cut.at - early),
+            Step::Packet(packet) => Input::Packet(packet.clone()),
+        })
+    }
+
+    /// The encoder took what [`Self::next_input`] gave.
+    pub(super) fn told(&mut self) {
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.told(|step| self.concerns_encoder(step));
+        self.kept = kept;
+    }
+
+    fn concerns_encoder(&self, step: &Step) -> bool {
+        match step {
+            Step::Cut(_) => true,
+            Step::Packet(packet) => self.feeds(packet),
+        }
+    }
+
+    /// A new encoder starts where the last one's unfinished segments began.
+    pub(super) fn restart_encoder(&mut self) {
+        self.kept.start_over();
+        self.made.clear();
+        for lane in self.lanes.iter_mut().filter(|lane| lane.depends()) {
+            lane.segmenter.rewind();
+            // The copied parts come again here, the encoder's parts from the encoder.
+            for packet in self.kept.packets() {
+                if lane.copies(packet) {
+                    lane.push(packet.clone());
+                }
+            }
+        }
+    }
+
+    /// Whether the encoder is too far behind to catch up.
+    pub(super) fn overrun(&self) -> bool {
+        self.lag() > MOST_LAG
+    }
+
+    /// From the start of the oldest segment that waits for the encoder to the newest source packet: a segment's length
+    /// and half a second, when all is well.
+    pub(super) fn lag(&self) -> MediaSpan {
+        self.oldest_cut().map_or(MediaSpan::ZERO, |cut| (self.end - cut.at).max(MediaSpan::ZERO))
+    }
+
+    /// The oldest cut whose segment some dependent rendition has not finished.
+    fn oldest_cut(&self) -> Option<Cut> {
+        let dependent = self.lanes.iter().filter(|lane| lane.depends() && !lane.lost);
+        self.kept.cut_from(dependent.filter_map(|lane| lane.segmenter.oldest_unfinished()).min()?)
+    }
+
+    /// Gives up what the encoder has not made yet, up to the newest point where it can start: those segments become
+    /// gaps in the renditions that needed them. Returns how many segments were lost; the encoder must be restarted.
+    pub(super) fn skip_ahead(&mut self) -> u64 {
+        let (Some(newest), Some(oldest)) = (self.kept.newest_cut(self.end), self.oldest_cut()) else {
+            return 0;
+        };
+        self.kept.forget_before(newest.at, self.has_video);
+        self.kept.start_over();
+        newest.sequence.0.saturating_sub(oldest.sequence.0)
+    }
+
+    /// Forgets kept packets that no dependent rendition needs any more.
+    fn release(&mut self) {
+        if let Some(oldest) = self.oldest_cut() {
+            self.kept.forget_before(oldest.at, self.has_video);
+        }
+        self.kept.keep_small();
+    }
+
+    /// Renditions whose own track has stopped list gaps up to the segment that is open.
+    fn give_up_on_the_stopped(&mut self) {
+        let lead = self.lead_time();
+        let Some(open) = self.cuts.next_sequence().0.checked_sub(1).map(MediaSequence) else { return };
+        for at in 0..self.lanes.len() {
+            let stopped = self.lanes[at].follows
+                && match self.lanes[at].own_track() {
+                    Some(track) => lead - self.newest_of(track) > STOPPED,
+                    None => true,
+                };
+            if stopped {
+                self.lanes[at].give_up(open);
+            }
+        }
+    }
+
+    /// Moves finished segments into the presentation; true when there were any.
+    pub(super) fn publish(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        self.give_up_on_the_stopped();
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            while let Some(segment) = lane.segmenter.poll() {
+                self.presentation.push(now, index, segment);
+                any = true;
+            }
+        }
+        if any {
+            self.release();
+        }
+        any
+    }
+
+    /// The publication is over and the encoder drained: closes the open segments. A rendition whose encoder was lost at
+    /// the end shows gaps for what the others have, once the presentation goes on.
+    pub(super) fn finish(&mut self, now: Instant) {
+        self.flush();
+        while !self.made.is_empty() {
+            self.pass_made();
+        }
+        for lane in &mut self.lanes {
+            lane.segmenter.finish();
+        }
+        self.publish(now);
+        self.kept.clear();
+    }
+
+    /// The newest number of any rendition.
+    pub(super) fn newest(&self) -> Option<MediaSequence> {
+        self.presentation.snapshot().renditions().iter().filter_map(RenditionView::newest).max()
+    }
+
+    /// A gap in every rendition.
+    pub(super) fn gap(&mut self, now: Instant, sequence: MediaSequence, unix_micros: i64, length: MediaSpan) {
+        self.presentation.gap(now, sequence, length, false, unix_micros);
+    }
+
+    /// The same in a presentation that lists nothing yet.
+    pub(super) fn first_gap(&mut self, now: Instant, sequence: MediaSequence, unix_micros: i64) {
+        for index in 0..self.lanes.len() {
+            let gap = Segment {
+                sequence,
+                start: MediaTime::ZERO,
+                duration: self.target,
+                discontinuity: false,
+                gap: true,
+                unix_micros,
+                bytes: Bytes::new(),
+            };
+            self.presentation.push(now, index, gap);
+        }
+    }
+
+    /// End of the newest source packet, on the stream's clock.
+    pub(super) fn end(&self) -> MediaTime {
+        self.end
+    }
+
+    /// The presentation's phase.
+    pub(super) fn set_phase(&mut self, phase: Phase) {
+        self.presentation.set_phase(phase);
+    }
+
+    /// Forgets segments that nobody may ask for any more.
+    pub(super) fn trim(&mut self, now: Instant) {
+        self.presentation.trim(now);
+    }
+
+    /// What viewers see now.
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        self.presentation.snapshot()
+    }
+
+    /// What the renditions are coded in, as far as known.
+    pub(super) fn codecs(&self) -> &Codecs {
+        &self.codecs
+    }
+
+    /// The discontinuity number that the next segment's list would stand at.
+    pub(super) fn discontinuities(&self) -> u64 {
+        self.presentation.discontinuities()
+    }
+}
+
+fn key(kind: TrackKind, track: TrackId) -> (bool, TrackId) {
+    (kind == TrackKind::Video, track)
+}
