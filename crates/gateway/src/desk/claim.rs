@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ingest::{PublishRequest, SecretText};
+use ingest::{PublishRequest, SecretText, Transport};
 use media::StreamName;
 
 /// A publisher's words. Cheap enough to copy once per publish.
@@ -16,6 +16,8 @@ pub(crate) struct Claim {
     query: SecretText,
     /// What the encoder calls itself.
     pub encoder: Option<String>,
+    /// What carries its session; `None` for one that only asks how to come.
+    pub transport: Option<Transport>,
 }
 
 impl Claim {
@@ -27,6 +29,7 @@ impl Claim {
             name: SecretText::new(request.name.expose().trim()),
             query: request.query.clone(),
             encoder: request.encoder.clone(),
+            transport: Some(request.transport),
         }
     }
 
@@ -39,6 +42,7 @@ impl Claim {
             name: SecretText::new(name),
             query: SecretText::new(query),
             encoder: None,
+            transport: None,
         }
     }
 
@@ -77,6 +81,7 @@ impl Claim {
             name: SecretText::new(name),
             query: SecretText::new(query),
             encoder: None,
+            transport: None,
         }
     }
 }

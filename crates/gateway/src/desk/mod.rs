@@ -173,6 +173,7 @@ impl Desk {
         let (farewell, bid) = watch::channel(None);
         let mut publisher = Publisher {
             peer: request.peer,
+            transport: request.transport,
             since: SystemTime::now(),
             encoder: request.encoder.clone(),
             quirks: Vec::new(),

@@ -31,7 +31,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use ingest::FromPublisher;
+use ingest::{FromPublisher, Transport};
 use media::StreamName;
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -86,6 +86,8 @@ pub(crate) struct Settings {
 pub(crate) struct Publisher {
     /// Where it connects from.
     pub peer: SocketAddr,
+    /// What carries its session.
+    pub transport: Transport,
     /// When it was let in.
     pub since: SystemTime,
     /// What it calls itself.

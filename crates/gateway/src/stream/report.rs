@@ -127,7 +127,7 @@ pub(super) fn note_quirk(quirks: &mut Vec<String>, quirk: &str) {
 fn publisher_info(publisher: &Publisher, show_address: bool) -> PublisherInfo {
     PublisherInfo {
         since: publisher.since,
-        transport: None,
+        transport: Some(publisher.transport.as_str().into()),
         proof: publisher.publication.proof().into(),
         address: show_address.then(|| publisher.peer.ip().to_canonical()),
         quirks: publisher.quirks.clone(),

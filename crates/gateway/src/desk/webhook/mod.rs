@@ -19,7 +19,7 @@ use std::{
 
 use anyhow::Context;
 use axum::http::Uri;
-use ingest::SecretText;
+use ingest::{SecretText, Transport};
 use metrics::counter;
 use serde::Serialize;
 use tokio::{runtime::Handle, sync::oneshot};
@@ -92,6 +92,9 @@ pub(crate) struct Facts {
     name: Option<String>,
     query: String,
     address: String,
+    transport: Option<&'static str>,
+    /// Whether TLS protects it; RTMPE does not.
+    tls: bool,
     encoder: Option<String>,
 }
 
@@ -126,6 +129,8 @@ impl Facts {
             name: (!hidden).then(|| claim.name().to_owned()),
             query,
             address: claim.address.to_string(),
+            transport: claim.transport.map(Transport::as_str),
+            tls: claim.transport.is_some_and(Transport::is_tls),
             encoder: claim.encoder.clone(),
         }
     }
