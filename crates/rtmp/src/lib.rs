@@ -36,6 +36,6 @@ pub mod tracks;
 pub mod tunnel;
 
 pub use handshake::HandshakeKind;
-pub use metadata::Metadata;
+pub use metadata::{Metadata, TrackInfo};
 pub use secret::SecretText;
 pub use session::{Event, ProtocolError, PublishRequest, RefusalCode, Session, Settings, Stats, Verdict};

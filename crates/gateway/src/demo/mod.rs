@@ -186,6 +186,7 @@ fn metadata(programme: Programme) -> Metadata {
         audio_sample_rate: Some(SAMPLE_RATE),
         audio_channels: Some(2),
         encoder: Some(concat!("sluice demo ", env!("CARGO_PKG_VERSION")).to_owned()),
+        ..Metadata::default()
     }
 }
 

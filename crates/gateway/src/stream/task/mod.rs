@@ -20,7 +20,7 @@ use tokio::{
 use tracing::{Instrument, debug, info, info_span, warn};
 use transcode::{
     ladder::Plan,
-    source::{Hints, Source},
+    source::{Hints, Label, Source},
 };
 
 use super::{
@@ -388,7 +388,19 @@ fn hints(metadata: &ingest::Metadata) -> Hints {
         video_bps: metadata.video_bps,
         audio_bps: metadata.audio_bps,
         encoder: metadata.encoder.clone(),
-        ..Hints::default()
+        more_video: metadata
+            .video_tracks
+            .iter()
+            .map(|info| TrackId(info.track))
+            .filter(|id| id.0 > 0)
+            .collect(),
+        audio_labels: metadata
+            .audio_tracks
+            .iter()
+            .map(|info| {
+                (TrackId(info.track), Label { name: info.label.clone(), language: info.language.clone() })
+            })
+            .collect(),
     }
 }
 
