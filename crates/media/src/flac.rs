@@ -7,6 +7,9 @@ use crate::{bits::Bits, header::HeaderError};
 /// Bytes of STREAMINFO (§8.2).
 const STREAM_INFO_LEN: usize = 34;
 
+/// Largest samples that are taken: FFmpeg before 6.0 decodes none of more bits.
+const MAX_BITS: u8 = 24;
+
 /// STREAMINFO, as far as Sluice acts on it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StreamInfo {
@@ -23,7 +26,7 @@ impl StreamInfo {
     /// Reads STREAMINFO: alone, behind its block header, or behind `fLaC` and block header.
     ///
     /// # Errors
-    /// When it is cut short, or has no sample rate.
+    /// When it is cut short, has no sample rate, or samples too large to be decoded.
     pub fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
         const WHAT: &str = "FLAC STREAMINFO";
         let block = match bytes {
@@ -38,6 +41,10 @@ impl StreamInfo {
             return Err(HeaderError::reserved(WHAT, "a sample rate of", 0u8));
         }
         let channels = (block[12] >> 1 & 7) + 1;
+        let bits = ((block[12] & 1) << 4 | block[13] >> 4) + 1;
+        if bits > MAX_BITS {
+            return Err(HeaderError::reserved(WHAT, "a sample size in bits of", bits));
+        }
         let mut bytes = block.to_vec();
         bytes[4..10].fill(0);
         bytes[13] &= 0xF0;
@@ -93,6 +100,9 @@ mod tests {
         }
         assert!(StreamInfo::parse(&INFO[..33]).is_err());
         assert!(StreamInfo::parse(&[0; 34]).is_err());
+        let mut wide = INFO;
+        (wide[12], wide[13]) = (wide[12] | 1, 0xF0);
+        assert!(StreamInfo::parse(&wide).is_err(), "samples of 32 bits");
     }
 
     #[test]
