@@ -261,6 +261,8 @@ impl Conn<'_> {
                 },
             }
         };
+        self.session.release_media();
+        let _ = self.handle_events().await;
         // Last words: a refusal or goodbye that is still queued gets a moment to leave.
         replies.extend_from_slice(&self.session.take_outbound());
         let _ = timeout(Duration::from_secs(1), async {

@@ -120,12 +120,21 @@ impl Session {
         }
     }
 
-    /// Ends a publication that was accepted; otherwise without effect. True if there was one.
-    pub(super) fn end_publication(&mut self, clean: bool) -> bool {
-        let State::Connected(connected) = &mut self.state else { return false };
-        let Publication::Publishing(publishing) = &mut connected.phase else { return false };
+    /// The peer sends no more: packets that waited for those of other tracks become events.
+    pub fn release_media(&mut self) {
+        let State::Connected(Connected { phase: Publication::Publishing(publishing), .. }) = &mut self.state
+        else {
+            return;
+        };
         publishing.tracks.flush(&mut self.sink);
         self.events.extend(self.sink.drain(..).map(Event::Media));
+    }
+
+    /// Ends a publication that was accepted; otherwise without effect. True if there was one.
+    pub(super) fn end_publication(&mut self, clean: bool) -> bool {
+        self.release_media();
+        let State::Connected(connected) = &mut self.state else { return false };
+        let Publication::Publishing(publishing) = &mut connected.phase else { return false };
         self.past = publishing.stats(self.past);
         self.events.extend(publishing.tracks.quirks.take().into_iter().map(Event::Note));
         let until = self.now + self.settings.timeouts.publish;
