@@ -87,11 +87,15 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 fn config(resolver: Arc<dyn ResolvesServerCert>) -> ServerConfig {
-    ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("ring has suites for TLS 1.2 and 1.3")
         .with_no_client_auth()
-        .with_cert_resolver(resolver)
+        .with_cert_resolver(resolver);
+    // librtmp with GnuTLS (Debian's rtmpdump, GStreamer's rtmpsink) takes a ticket behind the handshake for a failed
+    // read and gives up. Publishers stay connected: there is nothing to resume.
+    config.send_tls13_tickets = 0;
+    config
 }
 
 /// Why a certificate cannot be used.

@@ -69,6 +69,13 @@ impl Transport {
     }
 }
 
+/// FFmpeg 9 verifies certificates, and inside HTTP it cannot be told not to: it trusts the gateway's own one.
+pub(super) fn trust(arena: &Arena, client: Client, command: &mut Command) {
+    if client == Client::FfmpegStatic {
+        command.env("SSL_CERT_FILE", arena.home.path("data/tls/self-signed.pem"));
+    }
+}
+
 /// The command with which a client publishes these samples to the URL, at their own pace and as they are coded.
 /// `options` are FFmpeg's, behind its inputs.
 pub(super) fn publish(
@@ -86,10 +93,7 @@ pub(super) fn publish(
                 command.arg("-re").arg("-i").arg(&sample.path);
             }
             command.args(["-c", "copy"]).args(options);
-            if url.starts_with("rtmps:") {
-                // The gateway's certificate is its own.
-                command.args(["-tls_verify", "0"]);
-            }
+            trust(arena, client, &mut command);
             command.args(["-f", "flv", url]);
             command
         }

@@ -66,9 +66,7 @@ fn player(arena: &Arena, client: Client, url: &str, file: &Path) -> Command {
         command.args(["-v", "-r", url, "--timeout", "15", "-o"]).arg(file);
     } else {
         command.args(["-v", "info", "-nostats", "-nostdin", "-y"]);
-        if url.starts_with("rtmps:") || url.starts_with("rtmpts:") {
-            command.args(["-tls_verify", "0"]);
-        }
+        client::trust(arena, client, &mut command);
         command.args(["-rtmp_live", "live", "-i", url, "-c", "copy", "-f", "flv"]).arg(file);
     }
     command

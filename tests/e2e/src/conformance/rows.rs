@@ -79,6 +79,7 @@ fn plays() -> Vec<Row> {
         one("rtmpdump-rtmp", Rtmpdump, Rtmp).quick(),
         one("rtmpdump-rtmpe", Rtmpdump, Rtmpe).quick(),
         one("rtmpdump-rtmpt", Rtmpdump, Rtmpt),
+        one("rtmpdump-rtmps", Rtmpdump, Rtmps),
         one("ffmpeg-rtmp", Ffmpeg, Rtmp),
         one("ffmpeg-rtmpt", Ffmpeg, Rtmpt),
         one("ffmpeg9-rtmp", FfmpegStatic, Rtmp),
