@@ -34,7 +34,11 @@ pub(super) fn stream(arena: &Arena, name: &str, outcome: &Outcome, record: &mut 
         record.fail(format!("the decoder said {first}"));
     }
     record.segments = top(outcome).map(|r| r.segments);
-    record.repairs = repairs(arena, name);
+    let story = arena.gateway.stream(name).unwrap_or_default();
+    record.repairs = repairs(&story);
+    for note in story["notes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        record.note(format!("“{note}”"));
+    }
     let sizes: Vec<String> = outcome
         .renditions
         .iter()
@@ -130,8 +134,7 @@ pub(super) fn hashes(file: &Path) -> Result<Vec<String>> {
 }
 
 /// The stream's counters that are not zero, as the API tells them.
-fn repairs(arena: &Arena, name: &str) -> String {
-    let Some(story) = arena.gateway.stream(name) else { return String::new() };
+fn repairs(story: &Value) -> String {
     let mut out = Vec::new();
     for section in ["counters", "repairs"] {
         let Some(counters) = story[section].as_object() else { continue };
