@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod desk;
 mod doctor;
+mod doorman;
 mod keys;
 mod ladder;
 mod multitrack;

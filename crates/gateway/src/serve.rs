@@ -9,6 +9,7 @@ use anyhow::Context;
 use ingest::{Listener, Owner, Shutdown, Transport};
 use media::StreamName;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use rtmp::auth::Challenger;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -24,8 +25,9 @@ use transcode::{
 
 use crate::{
     cli::ServeFlags,
-    config::{Config, LogFormat},
+    config::{Config, LogFormat, PlayAccess, UserAuth},
     desk::{Desk, gate::Gate, webhook::Hooks},
+    doorman::Doorman,
     multitrack,
     store::Store,
     stream,
@@ -128,6 +130,8 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
         allow: config.publish_allow.clone(),
         rules: config.rules.clone(),
         store: store.clone(),
+        users: config.user_auth,
+        user_app: config.user_app.clone(),
         hooks,
     });
     let router = router.merge(multitrack::router(multitrack::Settings {
@@ -137,7 +141,8 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
         rtmp_port: rtmp_address.port(),
     }));
     let settings = ingest_settings(&config, certificates.as_ref(), http_address);
-    let media = run_media(rtmp, settings, &config, shared, gate, stop_media.clone())?;
+    let shutdown = Shutdown::default();
+    let media = run_media(rtmp, settings, &config, shared, gate, stop_media.clone(), shutdown.clone())?;
     let freshness = certificates.map(|certificates| tokio::spawn(certificates.keep_fresh()));
     let origin = tokio::spawn(origin::serve(http, router, origin::Limits::default(), stop_http.clone()));
     let upkeep = tokio::spawn(async move {
@@ -165,6 +170,13 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
     }
     readiness.set(origin::State::Draining);
     let orderly = async {
+        shutdown.drain();
+        let left = async {
+            while shutdown.able_to_leave() > 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        };
+        let _ = tokio::time::timeout(config.drain, left).await; // who stays is told goodbye like the others
         stop_media.cancel();
         let _ = media.await;
         stop_http.cancel();
@@ -195,6 +207,7 @@ fn ingest_settings(
     let mut session =
         rtmp::Settings { limits: config.limits, timeouts: config.timeouts, ..rtmp::Settings::default() };
     session.timeouts.media_idle = config.rtmp_media_timeout;
+    session.ask_at_connect = config.user_auth != UserAuth::Off;
     ingest::Settings {
         session,
         places: config.rtmp_places.clone(),
@@ -220,18 +233,29 @@ fn run_media(
     shared: stream::Shared,
     gate: Arc<Gate>,
     stop: CancellationToken,
+    shutdown: Shutdown,
 ) -> anyhow::Result<oneshot::Receiver<()>> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
     let how = config.on_shutdown;
-    let desk = Desk { shared: shared.clone(), gate, takeover: config.takeover };
+    let desk = Desk { shared: shared.clone(), gate, takeover: config.takeover, play: config.play_access };
+    let doorman = Doorman {
+        store: shared.store.clone(),
+        challenger: Challenger::new(shared.store.challenge_secret()?),
+        mode: config.user_auth,
+        app: config.user_app.clone(),
+        others_may: !config.rules.is_empty() || config.webhooks.on_publish.is_some(),
+    };
+    let (plays, knows_users) = (config.play_access != PlayAccess::Off, config.user_auth != UserAuth::Off);
     let (ended, end) = oneshot::channel();
     let work = async move {
         let (publish, inbox) = mpsc::channel(REQUESTS);
-        let owner = Owner { publish, play: None, connect: None };
-        let shutdown = Shutdown::default();
+        let (play, players) = mpsc::channel(REQUESTS);
+        let (connect, questions) = mpsc::channel(REQUESTS);
+        let owner = Owner { publish, play: plays.then_some(play), connect: knows_users.then_some(connect) };
+        tokio::spawn(doorman.run(questions)); // ends with the last connection
         let ingest = tokio::spawn(rtmp.run(settings, owner, shutdown.clone()));
-        desk.run(how, inbox, stop).await;
+        desk.run(how, inbox, players, stop).await;
         shared.stop.cancel();
         shared.tasks.close();
         shared.tasks.wait().await;

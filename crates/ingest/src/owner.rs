@@ -28,6 +28,8 @@ pub struct ConnectRequest {
     pub app: String,
     /// What it said about its user and password.
     pub claim: Option<auth::Claim>,
+    /// It seems to be a player.
+    pub plays: bool,
     /// Where the decision goes.
     pub reply: oneshot::Sender<ConnectVerdict>,
 }

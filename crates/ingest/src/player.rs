@@ -116,6 +116,12 @@ impl Feed {
         goes_on
     }
 
+    /// Whether the player is still there.
+    pub fn is_read(&self) -> bool {
+        let queue = self.0.queue();
+        !queue.reader_gone && queue.end.is_none()
+    }
+
     /// Nothing follows: a sentence for the player's user.
     pub fn end(self, reason: &str) {
         self.0.queue().end.get_or_insert_with(|| reason.to_owned());

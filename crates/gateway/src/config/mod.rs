@@ -10,7 +10,7 @@ pub(crate) mod units;
 
 use std::{fmt, path::Path};
 
-pub(crate) use settings::{Config, LogFormat, OnShutdown, SETTINGS, Setting};
+pub(crate) use settings::{Config, LogFormat, OnShutdown, PlayAccess, SETTINGS, Setting, UserAuth};
 
 /// Every setting, in the order of the example file.
 fn all() -> impl Iterator<Item = &'static Setting> {

@@ -36,6 +36,28 @@ pub(crate) enum OnShutdown {
     End,
 }
 
+/// Who is asked for user and password when it connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UserAuth {
+    /// Who offers it, or could publish in no other way.
+    Auto,
+    /// Every encoder; nobody publishes without.
+    Always,
+    /// Nobody; what is offered is not looked at.
+    Off,
+}
+
+/// Who may play over RTMP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PlayAccess {
+    /// Who knows a stream's public name, as over HLS.
+    Public,
+    /// Who could publish it.
+    Key,
+    /// Nobody.
+    Off,
+}
+
 /// Process settings, all with sane defaults. `deploy/sluice.example.toml` tells what each means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
@@ -79,6 +101,10 @@ pub(crate) struct Config {
     pub worker_memory: u64,
     pub log_filter: String,
     pub log_format: LogFormat,
+    pub user_auth: UserAuth,
+    pub user_app: String,
+    pub play_access: PlayAccess,
+    pub drain: Duration,
     pub grace: Duration,
     pub on_shutdown: OnShutdown,
 }
@@ -122,6 +148,10 @@ impl Default for Config {
             worker_memory: 2 << 30,
             log_filter: "info".to_owned(),
             log_format: LogFormat::Text,
+            user_auth: UserAuth::Auto,
+            user_app: "auth".to_owned(),
+            play_access: PlayAccess::Public,
+            drain: Duration::from_secs(3),
             grace: Duration::from_secs(10),
             on_shutdown: OnShutdown::Hold,
         }
@@ -360,6 +390,52 @@ pub(crate) const SETTINGS: &[Setting] = &[
         set: |c, v| read_span(v, 0, 86_400).map(|v| c.keep_ended = v),
     },
     Setting {
+        key: "publish.user_auth",
+        help: "Which encoders are asked for user and password (`sluice users`) when they connect. An encoder that has none fails\n\
+               then. \"auto\": those that come to publish.user_app or append ?authmod=adobe or ?authmod=llnw to the server\n\
+               address, and all where neither keys nor rules nor a webhook could let them in. \"always\": all, and nobody\n\
+               publishes without. \"off\": none.",
+        get: |c| {
+            let name = match c.user_auth {
+                UserAuth::Auto => "auto",
+                UserAuth::Always => "always",
+                UserAuth::Off => "off",
+            };
+            name.to_owned()
+        },
+        set: |c, v| {
+            let choices = [("auto", UserAuth::Auto), ("always", UserAuth::Always), ("off", UserAuth::Off)];
+            read_choice(v, &choices).map(|v| c.user_auth = v)
+        },
+    },
+    Setting {
+        key: "publish.user_app",
+        help: "The application that asks for user and password, as in rtmp://USER:PASSWORD@HOST/auth/STREAM.",
+        get: |c| c.user_app.clone(),
+        set: |c, v| {
+            c.user_app = v.trim().trim_matches('/').to_owned();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "play.access",
+        help: "Who may play a live stream over RTMP, as it was published, from rtmp://HOST/live/NAME. \"public\": everybody, as\n\
+               over HLS. \"key\": who could publish it, by key or as a user. \"off\": nobody.",
+        get: |c| {
+            let name = match c.play_access {
+                PlayAccess::Public => "public",
+                PlayAccess::Key => "key",
+                PlayAccess::Off => "off",
+            };
+            name.to_owned()
+        },
+        set: |c, v| {
+            let choices =
+                [("public", PlayAccess::Public), ("key", PlayAccess::Key), ("off", PlayAccess::Off)];
+            read_choice(v, &choices).map(|v| c.play_access = v)
+        },
+    },
+    Setting {
         key: "webhook.on_publish",
         help: "Asked before anybody publishes: an http or https address. docs/webhooks.md is the contract.\n\
                No answer within the timeout, or one that cannot be read, refuses the publisher.",
@@ -478,6 +554,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         set: |c, v| {
             read_choice(v, &[("text", LogFormat::Text), ("json", LogFormat::Json)]).map(|v| c.log_format = v)
         },
+    },
+    Setting {
+        key: "shutdown.drain",
+        help: "How long a shutdown waits at first for encoders that can reconnect to another server, and are asked to. Not\n\
+               waited where there are none; part of shutdown.grace.",
+        get: |c| show_span(c.drain),
+        set: |c, v| read_span(v, 0, 600).map(|v| c.drain = v),
     },
     Setting {
         key: "shutdown.grace",

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ingest::{PublishRequest, SecretText, Transport};
+use ingest::{PlayRequest, PublishRequest, SecretText, Transport};
 use media::StreamName;
 
 /// A publisher's words. Cheap enough to copy once per publish.
@@ -12,6 +12,8 @@ pub(crate) struct Claim {
     pub address: IpAddr,
     /// The RTMP application.
     pub app: String,
+    /// The user whose password it has proven when it connected.
+    pub user: Option<String>,
     name: SecretText,
     query: SecretText,
     /// What the encoder calls itself.
@@ -30,6 +32,20 @@ impl Claim {
             query: request.query.clone(),
             encoder: request.encoder.clone(),
             transport: Some(request.transport),
+            user: request.user.clone(),
+        }
+    }
+
+    /// The words of one who wants to play.
+    pub(crate) fn of_player(request: &PlayRequest) -> Self {
+        Self {
+            address: request.peer.ip().to_canonical(),
+            app: request.app.clone(),
+            name: SecretText::new(request.name.expose().trim()),
+            query: request.query.clone(),
+            encoder: request.player.clone(),
+            user: request.user.clone(),
+            transport: None,
         }
     }
 
@@ -43,6 +59,7 @@ impl Claim {
             query: SecretText::new(query),
             encoder: None,
             transport: None,
+            user: None,
         }
     }
 
@@ -59,6 +76,15 @@ impl Claim {
     /// What stood behind `?`.
     pub(crate) fn query(&self) -> &str {
         self.query.expose()
+    }
+
+    /// User and password in the query, as in `NAME?user=USER&pass=PASSWORD`: for encoders that know no other way.
+    pub(crate) fn password(&self) -> Option<(&str, &str)> {
+        let value = |key: &str| {
+            let mut pairs = self.query().split('&');
+            pairs.find_map(|pair| pair.strip_prefix(key)?.strip_prefix('=')).filter(|value| !value.is_empty())
+        };
+        Some((value("user")?, value("pass").or_else(|| value("password"))?))
     }
 
     /// The key in the query, as in `NAME?key=KEY`.
@@ -82,6 +108,7 @@ impl Claim {
             query: SecretText::new(query),
             encoder: None,
             transport: None,
+            user: None,
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! 1. `publish.deny`, then `publish.allow` if it lists anybody: by address.
 //! 2. The rules of the configuration file ([`rules`]), from the top.
-//! 3. The keys of the store (`sluice keys`).
+//! 3. The users and keys of the store (`sluice users`, `sluice keys`). Where `publish.user_auth` is "always", whom no
+//!    password speaks for is refused here.
 //! 4. The webhook `on_publish`, about all who are left: it may refuse whom the others let in, rename the stream, and let
 //!    in whom nothing else knows.
 //! 5. Who showed nothing of these is refused.
@@ -16,7 +17,10 @@ use super::{
     rules::{self, Rule, Ruling},
     webhook::{Facts, Hooks, Word},
 };
-use crate::store::{Store, StoreError};
+use crate::{
+    config::UserAuth,
+    store::{Store, StoreError},
+};
 
 /// What the gate goes by.
 #[derive(Debug)]
@@ -29,6 +33,10 @@ pub(crate) struct Gate {
     pub rules: Vec<Rule>,
     /// Where keys are known.
     pub store: Store,
+    /// Whether users are known, and whether one must be.
+    pub users: UserAuth,
+    /// See `publish.user_app`.
+    pub user_app: String,
     /// Who else is asked.
     pub hooks: Option<Hooks>,
 }
@@ -53,6 +61,8 @@ pub(crate) enum Proof {
     Rule,
     /// It showed a key that the store knows.
     StoreKey,
+    /// It is a user, has proven the password, and the stream is among its own.
+    User,
     /// The webhook alone.
     Webhook,
 }
@@ -64,6 +74,7 @@ impl Proof {
             Self::RuleKey => "rule_key",
             Self::Rule => "rule",
             Self::StoreKey => "key",
+            Self::User => "user",
             Self::Webhook => "webhook",
         }
     }
@@ -89,7 +100,10 @@ impl Gate {
         let mut facts = Facts::of(claim, stream, proof.map_or("none", Proof::as_str), proven);
         let (stream, proof) = match self.hooks.as_ref().filter(|hooks| hooks.asks()) {
             Some(hooks) => by_webhook(hooks.ask(&facts).await, claim, known)?,
-            None => known.ok_or_else(|| unknown(claim))?,
+            None => match known {
+                Some(known) => known,
+                None => return Err(self.unknown(claim).await),
+            },
         };
         facts.stream = Some(stream.to_string());
         facts.proof = proof.as_str();
@@ -115,6 +129,15 @@ impl Gate {
                 return Err(denied("The server cannot check stream keys just now; try again."));
             }
         };
+        if self.users == UserAuth::Always && !matches!(opened, Some((_, Proof::User))) {
+            warn!(address = %claim.address, app = claim.app, user = claim.user, "a publisher without a user");
+            count("refused_user");
+            return Err(denied("Enter user and password in the encoder, and the stream's name as its key."));
+        }
+        let (opened, by) = match opened {
+            Some((stream, by)) => (Some(stream), by),
+            None => (None, Proof::StoreKey),
+        };
         match (rules::rule(&self.rules, claim, opened.as_ref()), opened) {
             (Some(Ruling::Deny(reason)), _) => {
                 warn!(address = %claim.address, app = claim.app, "a rule refuses a publisher");
@@ -124,30 +147,76 @@ impl Gate {
             (Some(Ruling::Allow { stream, proven }), opened) => {
                 let by_store = opened.as_ref() == Some(&stream);
                 let proof = match proven {
-                    true if by_store => Proof::StoreKey,
+                    true if by_store => by,
                     true => Proof::RuleKey,
                     false => Proof::Rule,
                 };
                 Ok(Some((stream, proof)))
             }
-            (None, opened) => Ok(opened.map(|stream| (stream, Proof::StoreKey))),
+            (None, opened) => Ok(opened.map(|stream| (stream, by))),
         }
     }
 
-    /// The stream whose key of the store the publisher has, by the key alone or by name and key.
-    async fn opened(&self, claim: &Claim) -> Result<Option<StreamName>, StoreError> {
-        let (store, claim) = (self.store.clone(), claim.clone());
+    /// The stream that the store lets the publisher have: as a user, by the key alone, or by name and key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn opened(&self, claim: &Claim) -> Result<Option<(StreamName, Proof)>, StoreError> {
+        let (store, claim, users) = (self.store.clone(), claim.clone(), self.users);
         // A slow disk must not hold other streams up.
         let look = tokio::task::spawn_blocking(move || {
+            if users != UserAuth::Off
+                && let Some(stream) = stream_of_user(&store, &claim)?
+            {
+                return Ok(Some((stream, Proof::User)));
+            }
             if let Some(stream) = store.stream_of_key(claim.name().as_bytes())? {
-                return Ok(Some(stream));
+                return Ok(Some((stream, Proof::StoreKey)));
             }
             let Some(key) = claim.key() else { return Ok(None) };
             let stream = store.stream_of_key(key.as_bytes())?;
-            Ok(stream.filter(|stream| stream.as_str() == claim.name()))
+            let named = stream.filter(|stream| stream.as_str() == claim.name());
+            Ok(named.map(|stream| (stream, Proof::StoreKey)))
         });
         look.await.unwrap_or(Ok(None))
     }
+
+    /// The refusal of one whom nothing knows.
+    async fn unknown(&self, claim: &Claim) -> Refusal {
+        warn!(address = %claim.address, app = claim.app, user = claim.user, "a publisher with an unknown key");
+        count("refused_key");
+        let store = self.store.clone();
+        let look = tokio::task::spawn_blocking(move || store.users_and_keys());
+        let users = self.users != UserAuth::Off && matches!(look.await, Ok(Ok((true, _))));
+        let description = match &claim.user {
+            Some(user) => format!("The user {user} may not publish this stream."),
+            None if users => format!(
+                "Unknown stream key. Make one with: sluice keys add NAME. With user and password, publish to the \
+                 application /{}/ of this server.",
+                self.user_app
+            ),
+            None => "Unknown stream key. Check it, or make one with: sluice keys add NAME".to_owned(),
+        };
+        Refusal { code: RefusalCode::BadName, description }
+    }
+}
+
+/// The stream that the publisher asks for by its name, if it is a user's who has proven the password, when it connected
+/// or in the query.
+fn stream_of_user(store: &Store, claim: &Claim) -> Result<Option<StreamName>, StoreError> {
+    let Some(stream) = claim.public_name() else { return Ok(None) };
+    let user = match (&claim.user, claim.password()) {
+        (Some(user), _) => user.as_str(),
+        (None, Some((user, password))) => {
+            let verifier = store.verifier_of(user)?;
+            if !verifier.is_some_and(|verifier| verifier.fits(user, password)) {
+                return Ok(None);
+            }
+            user
+        }
+        (None, None) => return Ok(None),
+    };
+    Ok(store.user_may_publish(user, &stream)?.then_some(stream))
 }
 
 /// What the webhook's word makes of what was known before.
@@ -181,16 +250,6 @@ fn by_webhook(
     }
 }
 
-/// The refusal of one whom nothing knows.
-fn unknown(claim: &Claim) -> Refusal {
-    warn!(address = %claim.address, app = claim.app, "a publisher with an unknown key");
-    count("refused_key");
-    Refusal {
-        code: RefusalCode::BadName,
-        description: "Unknown stream key. Check it, or make one with: sluice keys add NAME".to_owned(),
-    }
-}
-
 /// A refusal of one who is known, but may not.
 pub(crate) fn denied(sentence: &str) -> Refusal {
     Refusal { code: RefusalCode::Denied, description: sentence.to_owned() }
@@ -221,6 +280,8 @@ mod tests {
             allow: AddressList::default(),
             rules: Vec::new(),
             store,
+            users: UserAuth::Auto,
+            user_app: "auth".to_owned(),
             hooks: None,
         };
         Bench { gate, key, _dir: dir }
@@ -248,6 +309,39 @@ mod tests {
         ] {
             assert_eq!(outcome(&gate, "192.0.2.7", name, query).await, want, "{name} {query}");
         }
+    }
+
+    #[tokio::test]
+    async fn users_publish_their_streams_and_no_others() {
+        let Bench { mut gate, key, .. } = bench();
+        gate.store.add_user("ann", "a long password", &["show".parse().unwrap()]).unwrap();
+        let say = async |gate: &Gate, user: Option<&str>, name: &str, query: &str| {
+            let mut claim = Claim::sample("192.0.2.7", "live", name, query);
+            claim.user = user.map(str::to_owned);
+            match gate.decide(&claim).await {
+                Ok(admitted) => format!("{} by {}", admitted.stream, admitted.proof.as_str()),
+                Err(refusal) => refusal.description,
+            }
+        };
+        let in_query = "user=ann&pass=a long password";
+        for (user, name, query, want) in [
+            (Some("ann"), "show", "", "show by user"),
+            (Some("ann"), "studio", "", "The user ann may not publish this stream."),
+            (Some("ann"), key.as_str(), "", "studio by key"),
+            (None, "show", in_query, "show by user"),
+            (None, "studio", in_query, "Unknown stream key. Make one"),
+            (None, "show", "user=ann&pass=wrong", "Unknown stream key. Make one"),
+            (None, "show", "user=bob&pass=wrong", "Unknown stream key. Make one"),
+            (None, "show", "", "Unknown stream key. Make one"),
+        ] {
+            let got = say(&gate, user, name, query).await;
+            assert!(got.starts_with(want), "{name} {query}: {got}");
+        }
+        gate.users = UserAuth::Always;
+        assert_eq!(say(&gate, Some("ann"), "show", "").await, "show by user");
+        assert!(say(&gate, None, &key, "").await.starts_with("Enter user and password"));
+        gate.users = UserAuth::Off;
+        assert!(say(&gate, None, "show", in_query).await.starts_with("Unknown stream key. Check"));
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! The desk that publishers come to: decides who may publish ([`gate`]), finds or starts the stream, and decides about a
+//! The desk that publishers come to, and RTMP players ([`players`]): decides who may publish ([`gate`]), finds or starts the stream, and decides about a
 //! second publisher.
 //!
 //! ```text
@@ -14,6 +14,7 @@
 pub(crate) mod claim;
 mod fights;
 pub(crate) mod gate;
+mod players;
 pub(crate) mod rules;
 pub(crate) mod webhook;
 
@@ -24,7 +25,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use ingest::{Decision, Lane, PublishRequest, Refusal, RefusalCode};
+use ingest::{Decision, Lane, PlayRequest, PublishRequest, Refusal, RefusalCode};
 use media::StreamName;
 use tokio::{
     sync::{mpsc, watch},
@@ -40,7 +41,7 @@ use self::{
     webhook::Publication,
 };
 use crate::{
-    config::OnShutdown,
+    config::{OnShutdown, PlayAccess},
     stream::{self, Handle, LANE, Publisher, Shared},
 };
 
@@ -55,6 +56,8 @@ pub(crate) struct Desk {
     pub gate: Arc<Gate>,
     /// See `publish.takeover`.
     pub takeover: bool,
+    /// See `play.access`.
+    pub play: PlayAccess,
 }
 
 /// One stream, as the desk sees it.
@@ -73,12 +76,14 @@ impl Desk {
         self,
         how: OnShutdown,
         mut requests: mpsc::Receiver<PublishRequest>,
+        mut players: mpsc::Receiver<PlayRequest>,
         stop: CancellationToken,
     ) {
         let resumed = stream::resume_all(&self.shared).into_iter();
         let mut places: HashMap<StreamName, Place> =
             resumed.map(|(name, handle)| (name, Place::new(handle))).collect();
         let mut asking: JoinSet<Outcome> = JoinSet::new();
+        let mut looking = JoinSet::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -87,6 +92,14 @@ impl Desk {
                     if let Ok((request, claim, outcome)) = decided {
                         self.answer(&mut places, request, &claim, outcome).await;
                     }
+                }
+                Some(found) = looking.join_next() => {
+                    if let Ok((request, stream)) = found {
+                        players::seat(&places, request, stream).await;
+                    }
+                }
+                Some(request) = players.recv(), if looking.len() < MOST_ASKING => {
+                    looking.spawn(players::find(self.gate.clone(), self.play, request));
                 }
                 request = requests.recv(), if asking.len() < MOST_ASKING => match request {
                     Some(request) => {

@@ -17,8 +17,15 @@ fn bench() -> Bench {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let key = store.add_key(&"studio".parse().unwrap()).unwrap();
-    let gate =
-        Gate { deny: Default::default(), allow: Default::default(), rules: Vec::new(), store, hooks: None };
+    let gate = Gate {
+        deny: Default::default(),
+        allow: Default::default(),
+        rules: Vec::new(),
+        users: crate::config::UserAuth::Auto,
+        user_app: String::new(),
+        store,
+        hooks: None,
+    };
     let settings = Settings { gate: Arc::new(gate), rungs: Vec::new(), url: None, rtmp_port: 1935 };
     Bench { settings, key, _dir: dir }
 }

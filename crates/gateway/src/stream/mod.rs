@@ -17,6 +17,7 @@
 mod encoder;
 mod intake;
 mod packager;
+mod relay;
 mod report;
 mod saved;
 mod silence;
@@ -31,9 +32,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use ingest::{FromPublisher, Transport};
+use ingest::{FromPublisher, PlayDecision, Transport};
 use media::StreamName;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use transcode::{Isolation, ladder::Wishes};
 
@@ -114,6 +115,8 @@ impl Publisher {
 pub(crate) enum Command {
     /// Someone publishes; whoever did before is seen off.
     Publish(Publisher),
+    /// Someone wants to play it over RTMP.
+    Play(oneshot::Sender<PlayDecision>),
     /// The process stops.
     Stop(OnShutdown),
 }
@@ -171,7 +174,18 @@ impl Handle {
     pub(crate) async fn publish(&self, publisher: Publisher) -> Result<(), Publisher> {
         self.commands.send(Command::Publish(publisher)).await.map_err(|refused| match refused.0 {
             Command::Publish(publisher) => publisher,
-            Command::Stop(_) => unreachable!("a publisher was sent"),
+            Command::Play(_) | Command::Stop(_) => unreachable!("a publisher was sent"),
+        })
+    }
+
+    /// Hands a player's request over; gives it back when the stream has ended.
+    pub(crate) async fn play(
+        &self,
+        reply: oneshot::Sender<PlayDecision>,
+    ) -> Result<(), oneshot::Sender<PlayDecision>> {
+        self.commands.send(Command::Play(reply)).await.map_err(|refused| match refused.0 {
+            Command::Play(reply) => reply,
+            Command::Publish(_) | Command::Stop(_) => unreachable!("a player was sent"),
         })
     }
 

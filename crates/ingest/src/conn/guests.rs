@@ -19,10 +19,10 @@ pub(super) const PLAYER_BACKLOG: usize = 256 * 1024;
 impl Conn<'_> {
     /// Asks who it is that connects.
     pub(super) async fn admit(&mut self, request: session::ConnectRequest) {
-        let (peer, app, claim) = (self.visitor.peer, request.app, request.claim);
-        let decision =
-            decide(self.hall.owner.connect.as_ref(), |reply| ConnectRequest { peer, app, claim, reply })
-                .await;
+        let session::ConnectRequest { app, claim, plays, .. } = request;
+        let peer = self.visitor.peer;
+        let owner = self.hall.owner.connect.as_ref();
+        let decision = decide(owner, |reply| ConnectRequest { peer, app, claim, plays, reply }).await;
         let verdict = decision.unwrap_or_else(|| ConnectVerdict::Reject {
             description: "The server could not decide in time; try again.".to_owned(),
         });

@@ -27,6 +27,8 @@ pub struct ConnectRequest {
     pub flash_ver: Option<String>,
     /// What it said about its user and password.
     pub claim: Option<Claim>,
+    /// It announced what it can play, and not that it publishes: FFmpeg and librtmp do either.
+    pub plays: bool,
 }
 
 /// The owner's word on a [`ConnectRequest`].
@@ -103,6 +105,8 @@ impl Session {
             tc_url_host: guest.server.host.clone(),
             flash_ver: guest.flash_ver.clone(),
             claim,
+            plays: ["fpad", "audioCodecs", "videoCodecs"].iter().any(|key| about.get(key).is_some())
+                && text("type").as_deref() != Some("nonprivate"),
         }));
         self.state = State::Admitting(Box::new(guest));
     }

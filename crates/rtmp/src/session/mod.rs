@@ -219,6 +219,8 @@ enum Publication {
         call: Call,
         /// The player wants to hear of a new beginning.
         reset: bool,
+        /// Most that it wants, in milliseconds.
+        length: Option<u32>,
     },
     Playing(Box<Playing>),
 }

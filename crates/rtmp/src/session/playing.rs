@@ -9,7 +9,7 @@
 use std::time::Instant;
 
 use bytes::BytesMut;
-use media::{MediaEvent, MediaTime, Packet, TrackId, TrackKind};
+use media::{MediaEvent, MediaSpan, MediaTime, Packet, TrackId, TrackKind};
 
 use super::{Call, Connected, Event, Publication, Session, State, commands::Command};
 use crate::{
@@ -22,6 +22,8 @@ use crate::{
     tagger::{Tagger, wire_millis},
 };
 
+/// A stream whose times go back further than this began anew; less is the disorder of pictures and sound.
+const RESTART: MediaSpan = MediaSpan::from_millis(2_000);
 /// Status of a stream that is not there.
 const NOT_FOUND: &str = "NetStream.Play.StreamNotFound";
 
@@ -60,8 +62,12 @@ pub(super) struct Playing {
     tagger: Tagger,
     /// The stream's time that is 0 for this player.
     zero: Option<MediaTime>,
+    /// The latest time of the stream that was sent.
+    latest: Option<MediaTime>,
     /// What the newest message was stamped with, in milliseconds.
     stamp: u32,
+    /// The player asked for no more than so many milliseconds.
+    length: Option<u32>,
     paused: bool,
     wants_sound: bool,
     wants_pictures: bool,
@@ -73,12 +79,14 @@ pub(super) struct Playing {
 }
 
 impl Playing {
-    fn new(now: Instant, call: Call) -> Self {
+    fn new(now: Instant, call: Call, length: Option<u32>) -> Self {
         Self {
             call,
             tagger: Tagger::default(),
             zero: None,
+            latest: None,
             stamp: 0,
+            length,
             paused: false,
             wants_sound: true,
             wants_pictures: true,
@@ -111,10 +119,16 @@ impl Playing {
         }
     }
 
-    /// The player's time of `at`: 0 for what came first, and for the little that belongs before it.
+    /// The player's time of `at`: 0 for what came first, and for the little that belongs before it. Where the stream's
+    /// clock starts anew, the player's goes on.
     fn stamp_of(&mut self, at: MediaTime) -> u32 {
-        let zero = *self.zero.get_or_insert(at);
-        self.stamp = wire_millis(MediaTime::ZERO + (at - zero).max(media::MediaSpan::ZERO));
+        let mut zero = *self.zero.get_or_insert(at);
+        if let Some(latest) = self.latest.filter(|latest| *latest - at > RESTART) {
+            zero += at - latest;
+            (self.zero, self.latest) = (Some(zero), None);
+        }
+        self.latest = Some(self.latest.map_or(at, |latest| latest.max(at)));
+        self.stamp = wire_millis(MediaTime::ZERO + (at - zero).max(MediaSpan::ZERO));
         self.stamp
     }
 }
@@ -123,12 +137,13 @@ impl Session {
     /// Answers [`Event::PlayRequested`]. Otherwise without effect.
     pub fn answer_play(&mut self, verdict: PlayVerdict) {
         let State::Connected(connected) = &mut self.state else { return };
-        let Publication::Asked { call, reset, .. } = &connected.phase else { return };
-        let (call, reset) = (call.clone(), *reset);
+        let Publication::Asked { call, reset, length, .. } = &connected.phase else { return };
+        let (call, reset, length) = (call.clone(), *reset, *length);
         match verdict {
             PlayVerdict::Accept => {
                 let stream = call.stream;
-                connected.phase = Publication::Playing(Box::new(Playing::new(self.now, call.clone())));
+                connected.phase =
+                    Publication::Playing(Box::new(Playing::new(self.now, call.clone(), length)));
                 self.link.stream_begin(stream);
                 if reset {
                     self.play_status(&call, "NetStream.Play.Reset", "Playing and resetting.");
@@ -185,16 +200,22 @@ impl Session {
         if written {
             self.link.write(Head { csid: chunk_stream, kind, stream, timestamp: stamp }, &body);
         }
-        if let Some(playing) = self.playing() {
-            playing.scratch = body;
+        let Some(playing) = self.playing() else { return };
+        playing.scratch = body;
+        if playing.length.is_some_and(|length| playing.stamp >= length) {
+            self.stop_play("NetStream.Play.Complete", "What was asked for has been sent.");
         }
     }
 
     /// Tells a player that the stream is over, then closes; `reason` is a sentence for its user.
     pub fn end_play(&mut self, reason: &str) {
+        self.stop_play("NetStream.Play.UnpublishNotify", reason);
+    }
+
+    fn stop_play(&mut self, code: &str, reason: &str) {
         let Some(playing) = self.playing() else { return };
         let call = playing.call.clone();
-        self.play_status(&call, "NetStream.Play.UnpublishNotify", reason);
+        self.play_status(&call, code, reason);
         self.play_status(&call, "NetStream.Play.Stop", reason);
         self.link.stream_eof(call.stream);
         self.close_softly();
@@ -232,9 +253,12 @@ impl Session {
                     flash_ver: connected.flash_ver.clone(),
                 }));
                 let until = self.now + self.settings.timeouts.verdict;
-                // Arguments: null, name, start, duration, reset. It is wanted unless denied.
+                // Arguments: null, name, start, duration, reset. Clients count in milliseconds, where the text says
+                // seconds; below 0 means all.
+                let length = command.arguments.get(3).and_then(Value::number).filter(|length| *length > 0.0);
+                let length = length.map(|length| length as u32);
                 let reset = command.arguments.get(4).and_then(Value::truth).unwrap_or(true);
-                connected.phase = Publication::Asked { until, call, reset };
+                connected.phase = Publication::Asked { until, call, reset, length };
             }
             Err(error) => self.refuse(stream, NOT_FOUND, &error.to_string()),
         }

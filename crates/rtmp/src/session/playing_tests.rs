@@ -138,6 +138,35 @@ fn pictures_begin_at_a_keyframe_whatever_was_missed() {
 }
 
 #[test]
+fn a_stream_that_begins_anew_goes_on_for_its_players() {
+    let mut peer = playing();
+    configs().iter().for_each(|event| peer.session.send_media(event));
+    for (ms, keyframe) in [(60_000, true), (70_000, false), (500, true), (540, false)] {
+        peer.session.send_media(&packet(TrackKind::Video, ms, keyframe));
+    }
+    let stamps: Vec<_> = heard(&mut peer)
+        .into_iter()
+        .filter(|line| line.starts_with("video 1701") || line.starts_with("video 2701"))
+        .collect();
+    assert_eq!(stamps, ["video 1701 0", "video 2701 10000", "video 1701 10000", "video 2701 10040"]);
+}
+
+#[test]
+fn a_player_that_wants_a_part_gets_no_more() {
+    let mut peer = Peer::new();
+    let arguments = [Value::Null, "show".into(), (-1000.0).into(), 2000.0.into()];
+    peer.connect().command(1, "play", 0.0, &arguments).feed().unwrap();
+    peer.session.answer_play(PlayVerdict::Accept);
+    peer.replies();
+    configs().iter().for_each(|event| peer.session.send_media(event));
+    (0..100).for_each(|n| peer.session.send_media(&packet(TrackKind::Video, n * 40, n == 0)));
+    let heard = heard(&mut peer);
+    let frames = heard.iter().filter(|line| line.starts_with("video 1701") || line.starts_with("video 2701"));
+    assert_eq!(frames.count(), 51);
+    assert_eq!(heard[heard.len() - 3..], ["NetStream.Play.Complete", "NetStream.Play.Stop", "event 1"]);
+}
+
+#[test]
 fn status_of_pause_and_seek() {
     let mut peer = playing();
     heard(&mut peer);
@@ -228,7 +257,8 @@ fn the_owner_may_be_asked_at_connect() {
 fn a_challenge_is_an_error_with_its_description_and_then_the_end() {
     let mut peer = asking();
     peer.connect().feed().unwrap();
-    assert_eq!(peer.events(), ["connect live None"]);
+    let Some(Event::ConnectRequested(request)) = peer.session.poll_event() else { panic!() };
+    assert!(request.app == "live" && request.claim.is_none() && !request.plays);
     peer.session.answer_connect(ConnectVerdict::Reject { description: "code=403 need auth".into() });
     assert_eq!(peer.replies(), ["_error 1 NetConnection.Connect.Rejected @0"]);
     peer.wait(2.0).unwrap();

@@ -78,6 +78,7 @@ impl Live {
 
     pub(super) fn end(&mut self) {
         info!("stream ended");
+        self.relay.end("The stream has ended.");
         self.publishing.send_replace(false);
         self.gaps = None;
         if let Some(packager) = &mut self.packager {
@@ -104,6 +105,7 @@ impl Live {
         std::mem::swap(&mut fresh.pulse, &mut self.pulse);
         std::mem::swap(&mut fresh.publisher, &mut self.publisher);
         std::mem::swap(&mut fresh.announced, &mut self.announced);
+        std::mem::swap(&mut fresh.relay, &mut self.relay);
         std::mem::swap(&mut fresh.counters, &mut self.counters);
         let old = std::mem::replace(self, fresh);
         let keep = self.shared.settings.keep_ended;
@@ -117,6 +119,7 @@ impl Live {
     }
 
     pub(super) fn on_stop(&mut self, how: OnShutdown) {
+        self.relay.end("The server is shutting down.");
         if let Some(publisher) = self.publisher.take() {
             publisher.see_off("The server is shutting down.");
         }

@@ -28,6 +28,7 @@ use super::{
     encoder::{Encoder, Heard},
     intake::Intake,
     packager::Packager,
+    relay::Relay,
     report::Counters,
 };
 use crate::config::OnShutdown;
@@ -60,6 +61,8 @@ pub(super) struct Live {
     announced: Vec<MediaEvent>,
     /// Tracks of pictures that stopped, and that the running plan does without.
     stopped: Vec<TrackId>,
+    /// Those who play the source over RTMP.
+    relay: Relay,
     /// Set while someone publishes; for those who decide about a second publisher.
     publishing: watch::Sender<bool>,
     /// Beats with each media item, for the same.
@@ -185,6 +188,7 @@ impl Live {
             publisher: None,
             announced: Vec::new(),
             stopped: Vec::new(),
+            relay: Relay::default(),
             publishing,
             pulse: Pulse::default(),
             stage: Stage::Idle,
@@ -230,6 +234,7 @@ impl Live {
                 let wake = self.wait(&mut commands).await;
                 match wake {
                     Wake::Command(Some(Command::Publish(publisher))) => self.on_publisher(publisher),
+                    Wake::Command(Some(Command::Play(reply))) => self.on_player(reply),
                     Wake::Command(Some(Command::Stop(how))) => self.on_stop(how),
                     Wake::Command(None) => {}
                     Wake::Publisher(item) => {

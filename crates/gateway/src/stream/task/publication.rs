@@ -88,6 +88,7 @@ impl Live {
         let at =
             self.packager.as_ref().map_or(at, |packager| at.max(packager.end() + MediaSpan::from_millis(10)));
         let offset = at - first;
+        self.relay.announce(&self.announced);
         self.enter(&source, plan, offset, at);
         for event in events {
             self.on_media(event);
@@ -161,6 +162,7 @@ impl Live {
                     return self.reconfigure();
                 }
                 run.remember(&packet);
+                self.relay.packet(&packet);
                 packager.source(packet);
                 if let Some(track) = packager.starved() {
                     warn!(track = track.0, "a track of the picture has stopped; the others go on without");
@@ -240,6 +242,7 @@ impl Live {
             "keyframes are further apart than a segment may last; the source's own size is encoded from here on"
         );
         run.remember(&packet);
+        self.relay.packet(&packet);
         self.drain(run, Then::Encode);
     }
 }

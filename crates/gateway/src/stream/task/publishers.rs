@@ -1,12 +1,13 @@
 //! Publishers come, take over, and go.
 
-use ingest::FromPublisher;
+use ingest::{FromPublisher, PlayDecision};
 use media::MediaEvent;
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 use transcode::source::Probe;
 
 use super::{Live, Stage, Then, hints};
-use crate::stream::{Publisher, intake::Intake, report};
+use crate::stream::{Publisher, intake::Intake, relay::refused, report};
 
 /// What an encoder is told that loses its stream to another.
 const TAKEN_OVER: &str = "Another encoder with this stream's key took over.";
@@ -50,6 +51,19 @@ impl Live {
                 publisher.see_off("The stream has just ended; connect again.");
             }
         }
+    }
+
+    /// A player begins with what is kept since the newest keyframe, or waits for what comes.
+    pub(super) fn on_player(&mut self, reply: oneshot::Sender<PlayDecision>) {
+        let gop = match &self.stage {
+            Stage::Ended { .. } => {
+                let _ = reply.send(refused("The stream has ended.")); // the player may have gone
+                return;
+            }
+            Stage::Running(run) | Stage::Draining { run, .. } => &run.gop[..],
+            _ => &[],
+        };
+        self.relay.welcome(reply, self.source.as_ref(), &self.announced, gop);
     }
 
     pub(super) fn on_item(&mut self, item: Option<FromPublisher>) {
