@@ -77,6 +77,8 @@ pub struct Segmenter {
     newest_picture: Option<MediaTime>,
     /// The last wait for sound was in vain.
     audio_lost: bool,
+    /// How far pictures may go on while sound is waited for.
+    patience: MediaSpan,
     rhythm: Rhythm,
     finished: VecDeque<Segment>,
     stats: Stats,
@@ -110,6 +112,7 @@ impl Segmenter {
             newest_sound: None,
             newest_picture: None,
             audio_lost: false,
+            patience: AUDIO_PATIENCE,
             rhythm: Rhythm::default(),
             finished: VecDeque::new(),
             stats: Stats::default(),
@@ -137,6 +140,12 @@ impl Segmenter {
     /// The configuration of the sound that follows.
     pub fn audio_config(&mut self, config: Arc<AudioConfig>) {
         self.audio_config = Some(config);
+    }
+
+    /// How far pictures may go past a segment's end while its sound is waited for, where that has a longer way than they
+    /// have; `None`: the usual second.
+    pub fn wait_for_sound(&mut self, patience: Option<MediaSpan>) {
+        self.patience = patience.unwrap_or(AUDIO_PATIENCE);
     }
 
     /// The next packet, in decode order within its track. Packets of a track that the rendition does not have are
@@ -301,7 +310,7 @@ impl Segmenter {
         if self.audio_lost {
             return true;
         }
-        if self.newest_picture.is_some_and(|newest| newest - boundary >= AUDIO_PATIENCE) {
+        if self.newest_picture.is_some_and(|newest| newest - boundary >= self.patience) {
             self.stats.audio_waits += 1;
             self.audio_lost = true;
         }

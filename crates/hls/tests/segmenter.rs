@@ -370,3 +370,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_stopped_becomes_gaps_and_begins_again_at_a_cut() {
+    let packets = Source { audio_rate: 0, seconds: 20.0, ..Source::default() }.packets();
+    let (mut plan, mut segmenter) = (plan(Mode::Keyframes), segmenter(true, false));
+    let away = |pts: i64| (5 * SECOND..11 * SECOND).contains(&(pts - packets[0].pts.ticks()));
+    let mut segments = Vec::new();
+    for packet in &packets {
+        plan.see(packet, CLOCK).into_iter().for_each(|cut| segmenter.cut(cut));
+        if away(packet.pts.ticks()) {
+            // the open segment is the one before the next
+            segmenter.give_up(MediaSequence(plan.next_sequence().0.saturating_sub(1)));
+        } else {
+            segmenter.push(packet.clone());
+        }
+        segments.extend(drain(&mut segmenter));
+    }
+    segmenter.finish();
+    segments.extend(drain(&mut segmenter));
+    let numbers: Vec<u64> =
+        segments.iter().map(|segment| segment.sequence.0 - segments[0].sequence.0).collect();
+    assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>(), "{:?}", shape(&segments));
+    let gaps: Vec<u64> =
+        numbers.iter().copied().zip(&segments).filter(|(_, s)| s.gap).map(|(n, _)| n).collect();
+    assert!(!gaps.is_empty() && gaps.windows(2).all(|two| two[1] == two[0] + 1), "{:?}", shape(&segments));
+    for segment in segments.iter().filter(|segment| segment.gap) {
+        assert!((1900..2100).contains(&segment.duration.millis()), "{:?}", shape(&segments));
+    }
+}

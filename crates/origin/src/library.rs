@@ -79,6 +79,11 @@ impl Library {
         self.len() == 0
     }
 
+    /// What viewers of `name` see now.
+    pub fn snapshot(&self, name: &StreamName) -> Option<Arc<Snapshot>> {
+        self.newest(name.as_str()).map(|face| face.borrow().snapshot.clone())
+    }
+
     /// The newest session of `name`.
     pub(crate) fn newest(&self, name: &str) -> Option<watch::Receiver<Face>> {
         self.find(name, |_| true)

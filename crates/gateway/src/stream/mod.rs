@@ -22,6 +22,8 @@ mod report;
 mod saved;
 mod silence;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::{
     net::SocketAddr,

@@ -234,6 +234,23 @@ impl Publication {
         self.facts.proof
     }
 
+    /// One that nobody is told of.
+    #[cfg(test)]
+    pub(crate) fn untold() -> Self {
+        let text = String::new;
+        let facts = Facts {
+            publication: text(),
+            stream: None,
+            proof: "",
+            app: text(),
+            name: None,
+            query: text(),
+            address: text(),
+            encoder: None,
+        };
+        Self::begin(None, facts)
+    }
+
     /// Why it ends; `clean` if the encoder said so.
     pub(crate) fn ends(&mut self, clean: bool, reason: &str) {
         self.clean = clean;

@@ -46,6 +46,8 @@ use super::{saved::Codecs, silence::Silence};
 
 /// An encoder further behind than this has lost the race; see [`Packager::overrun`].
 const MOST_LAG: MediaSpan = MediaSpan::from_millis(12_000);
+/// Sound that is encoded beside copied pictures is waited for: an encoder takes a moment to start.
+const ENCODED_SOUND: MediaSpan = MediaSpan::from_millis(6_000);
 /// A track that is behind the leading one by so much has stopped.
 const STOPPED: MediaSpan = MediaSpan::from_millis(1_500);
 
@@ -177,6 +179,8 @@ impl Packager {
                 continue;
             }
             lane.sound = self.sound;
+            let encoded = matches!(self.sound, Sound::Encoder(_));
+            lane.segmenter.wait_for_sound(encoded.then_some(ENCODED_SOUND));
             lane.pictures = match plan.rungs.get(index).map(|rung| (&rung.treatment, rung.track)) {
                 None => Pictures::None,
                 Some((Treatment::Copy, track)) => {
