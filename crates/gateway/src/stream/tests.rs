@@ -65,6 +65,7 @@ impl Show {
             wishes,
             isolation: Isolation::Thread,
             worker_memory: 2 << 30,
+            show_address: true,
         };
         let shared = Shared {
             settings: Arc::new(settings),
@@ -83,7 +84,9 @@ impl Show {
         let (farewell, farewells) = watch::channel(None);
         let publisher = Publisher {
             peer: ([127, 0, 0, 1], 1).into(),
+            since: std::time::SystemTime::now(),
             encoder: None,
+            quirks: Vec::new(),
             packets,
             farewell,
             publication: Publication::untold(),
