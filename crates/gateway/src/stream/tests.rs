@@ -84,6 +84,7 @@ impl Show {
         let (farewell, farewells) = watch::channel(None);
         let publisher = Publisher {
             peer: ([127, 0, 0, 1], 1).into(),
+            transport: ingest::Transport::Rtmp,
             since: std::time::SystemTime::now(),
             encoder: None,
             quirks: Vec::new(),

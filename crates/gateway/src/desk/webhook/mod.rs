@@ -80,6 +80,7 @@ pub(crate) struct Rest {
 
 /// A publisher, as webhooks are told of it.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(Default))]
 pub(crate) struct Facts {
     /// The same in `publish` and `unpublish`.
     pub publication: String,
@@ -237,18 +238,7 @@ impl Publication {
     /// One that nobody is told of.
     #[cfg(test)]
     pub(crate) fn untold() -> Self {
-        let text = String::new;
-        let facts = Facts {
-            publication: text(),
-            stream: None,
-            proof: "",
-            app: text(),
-            name: None,
-            query: text(),
-            address: text(),
-            encoder: None,
-        };
-        Self::begin(None, facts)
+        Self::begin(None, Facts::default())
     }
 
     /// Why it ends; `clean` if the encoder said so.
