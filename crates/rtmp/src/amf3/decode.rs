@@ -215,6 +215,7 @@ impl Decoder<'_, '_> {
                 Value::Number(number) => Some(Bytes::from(number.to_string())),
                 _ => None,
             };
+            self.cursor.bound(key.as_ref().map_or(0, Bytes::len), AMF_KEY_MAX, "bytes in a string")?;
             let value = self.nested(depth + 1)?;
             properties.extend(key.map(|key| (key, value)));
         }

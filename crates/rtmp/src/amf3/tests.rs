@@ -149,6 +149,11 @@ fn faults_are_told() {
         ("class in its own format", b"\x0a\x07\x07Foo\x01\x02", "class Foo"),
         ("a thousand levels", &deep(1000), "more than 16 levels"),
         ("references that multiply", &multiplied, "more than 4096 values"),
+        (
+            "a long key of a dictionary",
+            &[&b"\x11\x03\x00\x0b\x90\x03"[..], &[b'a'; 1025], &[1]].concat(),
+            "more than 1024 bytes",
+        ),
         ("a long key", &[&b"\x0a\x0b\x01\x90\x03"[..], &[b'a'; 1025]].concat(), "more than 1024 bytes"),
     ] {
         let (values, error) = decode_all(&[&[0x11], bytes].concat().into());
