@@ -164,7 +164,12 @@ impl Tracks {
     }
 
     fn audio_tag(&mut self, wire: u32, tag: AudioTag, out: &mut Sink) -> Result<(), Unsupported> {
-        let AudioTag { track, coding, format, content, nanos } = tag;
+        let AudioTag { track, coding, mut format, content, nanos } = tag;
+        // FFmpeg's muxer writes the lowest rate where FLV has no code for the true one, which metadata then tells.
+        if let (flv::LOWEST_RATE, Some((rate @ (8_000 | 16_000), _))) = (format.sample_rate, self.hints.audio)
+        {
+            format.sample_rate = rate;
+        }
         let has_sound = self.audios.iter().any(|audio| audio.told.is_some());
         let coding = match coding {
             Ok(coding) if track < TRACKS_MAX => coding,

@@ -19,6 +19,9 @@ pub const AVC: u8 = 7;
 /// Audio format of AAC.
 pub const AAC: u8 = 10;
 
+/// Samples a second of FLV's lowest rate code.
+pub const LOWEST_RATE: u32 = 5_512;
+
 /// Bits of a header's first byte, or its first nibble, that say Enhanced RTMP.
 const EX_VIDEO: u8 = 0x80;
 const EX_AUDIO: u8 = 9;

@@ -398,6 +398,16 @@ fn sound_that_cannot_be_read_is_dropped_and_counted() {
 }
 
 #[test]
+fn rates_that_tags_cannot_write_are_metadatas() {
+    let rate = |hint| {
+        let mut tracks = Tracks::new();
+        tracks.metadata(&Metadata { audio_sample_rate: hint, ..Metadata::default() });
+        told(&mut tracks, vec![A(0, vec![0x32, 0, 0, 0, 0])])[0].clone()
+    };
+    assert_eq!([None, Some(16_000), Some(44_100)].map(rate), ["audio 5512", "audio 16000", "audio 5512"]);
+}
+
+#[test]
 fn a_coding_may_change_in_mid_stream() {
     let key = b"\x91vp09\x82\x49\x83\x42\x00\x27\xF0\x16\x76\x00".to_vec();
     check(
