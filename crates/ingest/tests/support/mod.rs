@@ -1,6 +1,7 @@
 //! A listener with an owner that lets everybody in, and both sides of its transports for tests.
 #![allow(
     dead_code,
+    unreachable_pub,
     clippy::unwrap_used,
     reason = "each test binary takes what it needs; a helper fails as its test does"
 )]
