@@ -102,23 +102,25 @@ fn config(resolver: Arc<dyn ResolvesServerCert>) -> ServerConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// A file cannot be read, or holds no PEM of the right kind.
-    #[error("{}: {what}: {source}", path.display())]
+    #[error("{what} in {}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// What was looked for.
         what: &'static str,
         /// What is wrong.
+        #[source]
         source: rustls::pki_types::pem::Error,
     },
     /// The certificate is none, or the key is of another certificate or of an unknown kind.
-    #[error("{} with {}: {source}", certificate.display(), key.display())]
+    #[error("{} does not go with {}", certificate.display(), key.display())]
     Pair {
         /// The certificate's file.
         certificate: PathBuf,
         /// The key's file.
         key: PathBuf,
         /// What is wrong.
+        #[source]
         source: rustls::Error,
     },
 }

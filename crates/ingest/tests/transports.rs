@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ingest::{Places, Settings, Transport, tls::Tls};
 use support::{
-    PATIENCE, certificate_files, certificate_of, connect_tls, http, make_certificate, numbers, publish,
-    start, with_tls,
+    PATIENCE, certificate_files, certificate_of, connect_tls, connect_tls_with, http, make_certificate,
+    numbers, publish, start, with_tls,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -123,7 +123,7 @@ async fn certificates_change_without_a_restart() {
     sleep(Duration::from_millis(20)).await; // file times have a grain
     std::fs::write(folder.path().join("cert.pem"), "broken").unwrap();
     let fault = files.refresh(false).unwrap_err().to_string();
-    assert!(fault.contains("cert.pem"), "{fault}");
+    assert!(fault.starts_with("no certificate in ") && fault.ends_with("cert.pem"), "{fault}");
     assert!(!files.refresh(false).unwrap(), "a fault is told once");
     assert_eq!(certificate_of(&connect_tls(server.address).await), first, "the earlier one stays");
 
@@ -169,4 +169,20 @@ async fn places_are_limited_and_given_back() {
     assert!(again.try_read(&mut probe).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
     client.await.unwrap();
     drop(publication);
+}
+
+#[tokio::test]
+async fn acme_authorities_get_their_own_certificate_and_nobody_else() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [usual, challenge] = folders.each_ref().map(|folder| make_certificate(folder.path(), "localhost"));
+    let [files, proof] = folders.each_ref().map(|folder| certificate_files(folder.path()));
+    let server = start(Settings { tls: Some(Tls::new(files).with_acme(proof)), ..Settings::default() });
+    for (offered, agreed, want) in [
+        (&[][..], None, &usual),
+        (&[&b"http/1.1"[..]], None, &usual),
+        (&[b"acme-tls/1"], Some(&b"acme-tls/1"[..]), &challenge),
+    ] {
+        let stream = connect_tls_with(server.address, offered).await;
+        assert_eq!((stream.get_ref().1.alpn_protocol(), &certificate_of(&stream)), (agreed, want));
+    }
 }

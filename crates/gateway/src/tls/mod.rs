@@ -9,7 +9,7 @@
 mod acme;
 mod self_signed;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{fs, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use ingest::tls::{CertificateFiles, Tls};
@@ -39,6 +39,12 @@ pub(crate) struct Certificates {
 /// # Errors
 /// When a certificate that the configuration names cannot be used, or none can be made.
 pub(crate) fn certificates(config: &Config) -> anyhow::Result<Option<Certificates>> {
+    let folder = config.data_dir.join("tls");
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700) // keys will lie there
+        .create(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
     let acme = match &config.acme_domains[..] {
         [] => None,
         domains => Some(acme::Acme::new(domains, config)?),
@@ -129,7 +135,10 @@ async fn follow(files: &CertificateFiles) {
             Ok(true) => info!(sha256 = fingerprint(files), "the certificate for RTMPS has changed"),
             Ok(false) if force => info!("told to read the certificate again; it is the same"),
             Ok(false) => {}
-            Err(error) => warn!(%error, "the new certificate cannot be used; the earlier one stays"),
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "the new certificate cannot be used; the earlier one stays"
+            ),
         }
     }
 }
@@ -173,7 +182,7 @@ pub(crate) fn examine(config: &Config) -> Result<String, String> {
                 certificate.display(),
                 fingerprint(&files)
             )),
-            Err(error) => Err(format!("tls.certificate and tls.key: {error}")),
+            Err(error) => Err(format!("tls.certificate and tls.key: {:#}", anyhow::Error::from(error))),
         };
     }
     if !config.acme_domains.is_empty() {

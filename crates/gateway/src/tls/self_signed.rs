@@ -37,7 +37,6 @@ pub(super) fn make_missing(folder: &Path, more: &[String]) -> anyhow::Result<Opt
     params.not_before = date_time_ymd(year - 1, 1, 1);
     params.not_after = date_time_ymd(year + YEARS, 1, 1);
     let signed = params.self_signed(&pair).context("no certificate")?;
-    fs::create_dir_all(folder)?;
     write(&key, &pair.serialize_pem(), 0o600)?;
     write(&certificate, &signed.pem(), 0o644)?;
     Ok(Some(names))
@@ -86,7 +85,7 @@ mod tests {
     #[test]
     fn it_is_made_once_and_its_key_is_private() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("tls");
+        let folder = dir.path().to_owned();
         let more = ["live.example.org".to_owned(), "192.0.2.7".to_owned(), "not a name".to_owned()];
         let names = make_missing(&folder, &more).unwrap().unwrap();
         assert!(names.contains(&"live.example.org".to_owned()) && !names.contains(&"not a name".to_owned()));

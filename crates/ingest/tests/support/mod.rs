@@ -170,13 +170,19 @@ pub fn with_tls() -> Settings {
 
 /// A TLS client that takes any certificate, as many cameras do.
 pub async fn connect_tls(address: SocketAddr) -> TlsStream<TcpStream> {
+    connect_tls_with(address, &[]).await
+}
+
+/// The same, offering protocols by ALPN.
+pub async fn connect_tls_with(address: SocketAddr, protocols: &[&[u8]]) -> TlsStream<TcpStream> {
     let provider = Arc::new(ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Gullible))
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     let socket = TcpStream::connect(address).await.unwrap();
     // An address as the name: no server name is sent.
     let name = ServerName::IpAddress(address.ip().into());
