@@ -88,11 +88,11 @@ pub(crate) async fn serve(
     io: impl AsyncRead + AsyncWrite + Unpin,
     pace: Pace,
     visitor: Visitor<'_>,
-    settings: &Settings,
+    settings: Settings,
     hall: &Hall,
 ) {
     let mut conn = Conn {
-        session: Session::new(std::time::Instant::now(), settings.clone()),
+        session: Session::new(std::time::Instant::now(), settings),
         visitor,
         pace,
         hall,

@@ -5,6 +5,8 @@
 //!                     ├ 0..=31 ────────────────────┼─▶ conn   (RTMP, RTMPE)
 //!                     └ A..=Z ─────────────────────┴─▶ http   (RTMPT; a browser is told where it is)
 //! ```
+//! Each step is a box of its own, so that a connection costs no more than what it has come to.
+//!
 //! Clients speak first in all of them. RTMP keeps versions from 32 on free for this (RTMP 1.0 §5.2.2).
 
 use std::{io, net::SocketAddr, sync::Arc, time::Instant};
@@ -51,15 +53,20 @@ pub(crate) async fn receive(socket: TcpStream, peer: SocketAddr, guest: &Guest, 
     if first != TLS_RECORD {
         return speak(io, first, pace, Caller { peer, tls: false }, guest, hall).await;
     }
+    Box::pin(secure(io, pace, peer, guest, hall)).await;
+}
+
+/// Serves what comes inside TLS.
+async fn secure(io: BufReader<PacedSocket>, pace: Pace, peer: SocketAddr, guest: &Guest, hall: &Arc<Hall>) {
     let offered = hall.settings.transports.any(&[Transport::Rtmps, Transport::Rtmpts]);
     let Some(tls) = hall.settings.tls.as_ref().filter(|_| offered) else {
         return turned_away("transport");
     };
-    match tls.accept(BufReader::with_capacity(TLS_BUFFER, io)).await {
+    match Box::pin(tls.accept(BufReader::with_capacity(TLS_BUFFER, io))).await {
         Ok(Some(stream)) => {
             let mut io = BufReader::with_capacity(SNIFF_BUFFER, stream);
             let Some(first) = first_byte(&mut io, hall).await else { return };
-            Box::pin(speak(io, first, pace, Caller { peer, tls: true }, guest, hall)).await;
+            speak(io, first, pace, Caller { peer, tls: true }, guest, hall).await;
         }
         Ok(None) => debug!("an ACME server has looked whether a name is ours"),
         Err(error) => {
@@ -98,9 +105,9 @@ async fn speak(
     match first {
         byte if byte != TLS_RECORD && RTMP_VERSIONS.contains(&byte) => {
             let visit = Visit { peer: caller.peer, tls: caller.tls, tunnel: false };
-            rtmp(io, pace, visit, guest, hall).await;
+            Box::pin(rtmp(io, pace, visit, guest, hall)).await;
         }
-        b'A'..=b'Z' => http::serve(io, caller, guest, hall).await,
+        b'A'..=b'Z' => Box::pin(http::serve(io, caller, guest, hall)).await,
         byte => {
             debug!(first = byte, "the peer speaks neither RTMP nor TLS nor HTTP");
             turned_away("protocol");
@@ -139,5 +146,5 @@ pub(crate) async fn rtmp(
     }
     metrics::counter!("sluice_rtmp_connections_total", "transport" => transport.as_str()).increment(1);
     let visitor = conn::Visitor { peer: visit.peer, transport: plain, guest };
-    conn::serve(io, pace, visitor, &settings, hall).await;
+    Box::pin(conn::serve(io, pace, visitor, settings, hall)).await;
 }

@@ -20,6 +20,8 @@ impl Hall {
     /// Runs `task` until it ends or [`Self::kill`] cuts it off; the listener waits for it.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let kill = self.kill.clone();
+        // In a box, or what wraps it would hold it once more for each wrapping.
+        let task = Box::pin(task);
         self.tasks.spawn(async move {
             kill.run_until_cancelled_owned(task).await;
         });

@@ -420,8 +420,12 @@ fn floods_cost_little_and_disturb_nobody() {
     let _alone = alone();
     let files = many_files();
     assert!(files > 12_000, "{files} open files are too few for 10 000 connections and their other ends");
-    // The limit of all connections is out of the way: memory is to be measured with all of them open.
-    let stage = Stage::new(&[("rtmp.max_connections", "20000"), ("ladder.mode", "off")]);
+    // The limits of all connections are out of the way: memory is to be measured with all of them open.
+    let stage = Stage::new(&[
+        ("rtmp.max_connections", "20000"),
+        ("rtmp.max_unauthenticated", "20000"),
+        ("ladder.mode", "off"),
+    ]);
     let clip = clip("640x360", 30, 24, 60, &[]);
     let _encoder = Publisher::copy(&stage.home, &clip.path, 0, &stage.url());
     let watch = stage.watch();
