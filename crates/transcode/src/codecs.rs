@@ -29,14 +29,17 @@ pub struct CodecCheck {
     pub purpose: &'static str,
     /// Why it cannot be used; `None` when it can.
     pub fault: Option<String>,
+    /// Nothing works without it; else publishers of one coding are refused.
+    pub needed: bool,
 }
 
-/// Tries every codec that Sluice uses.
+/// Tries every codec that Sluice cannot do without, and tells which of publishers' codings cannot be decoded.
 pub fn probe_codecs() -> Vec<CodecCheck> {
     let decoder = |id, name, purpose| CodecCheck {
         name,
         purpose,
         fault: ffmpeg::decoder::find(id).is_none().then(|| "this FFmpeg has no such decoder".to_owned()),
+        needed: true,
     };
     let settings = FrameRate::new(30, 1).map(|frame_rate| VideoSettings {
         width: 320,
@@ -48,20 +51,29 @@ pub fn probe_codecs() -> Vec<CodecCheck> {
     });
     let x264 = settings.and_then(|settings| H264Encoder::open(&settings).err());
     let aac = AacEncoder::open(48_000, 2, 128_000, MediaTime::ZERO).err();
-    vec![
+    let mut checks = vec![
         decoder(ffmpeg::codec::Id::H264, "h264", "decodes what is not copied"),
         decoder(ffmpeg::codec::Id::AAC, "aac (decoder)", "decodes sound that players do not take as it is"),
         CodecCheck {
             name: "libx264",
             purpose: "encodes the rungs",
             fault: x264.map(|fault| fault.to_string()),
+            needed: true,
         },
         CodecCheck {
             name: "aac (encoder)",
             purpose: "encodes sound",
             fault: aac.map(|fault| fault.to_string()),
+            needed: true,
         },
-    ]
+    ];
+    checks.extend(av::missing_decoders().into_iter().map(|name| CodecCheck {
+        name,
+        purpose: "publishers of it are refused",
+        fault: Some("this FFmpeg has no decoder for it".to_owned()),
+        needed: false,
+    }));
+    checks
 }
 
 #[cfg(test)]

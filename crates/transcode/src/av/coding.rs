@@ -36,6 +36,18 @@ pub(crate) fn can_decode_audio(config: &AudioConfig) -> bool {
     audio_decoder(config).is_ok()
 }
 
+/// What publishers may send and this machine's FFmpeg has no decoder for.
+pub(crate) fn missing_decoders() -> Vec<&'static str> {
+    use AudioCodec::{Ac3, AdpcmSwf, Eac3, Flac, Mp3, Nellymoser, Opus, PcmS16Le, PcmU8, Speex};
+    use VideoCodec::{Av1, Hevc, ScreenVideo, ScreenVideo2, SorensonH263, Vp6, Vp6Alpha, Vp8, Vp9};
+    let video = [Hevc, Av1, Vp9, Vp8, SorensonH263, Vp6, Vp6Alpha, ScreenVideo, ScreenVideo2];
+    let audio = [Opus, Flac, Ac3, Eac3, Mp3, Speex, Nellymoser, PcmS16Le, PcmU8];
+    let audio = audio.into_iter().chain([AudioCodec::ALaw, AudioCodec::MuLaw, AdpcmSwf]);
+    let video = video.into_iter().map(|codec| (video_names(codec), codec.as_str()));
+    let audio = audio.map(|codec| (audio_names(codec), codec.as_str()));
+    video.chain(audio).filter_map(|(names, what)| find(names, what).is_err().then_some(what)).collect()
+}
+
 fn find(names: &[&str], what: &'static str) -> Result<(Codec, &'static str), CodecError> {
     names
         .iter()

@@ -16,7 +16,7 @@ mod video;
 
 use ffmpeg_next::{codec, util::error::EAGAIN};
 
-pub(crate) use coding::{can_decode, can_decode_audio};
+pub(crate) use coding::{can_decode, can_decode_audio, missing_decoders};
 pub(crate) use demux::{Demuxer, StreamInfo, StreamKind};
 pub(crate) use log::{quiet, to_stderr};
 pub(crate) use picture::{Picture, Pool};

@@ -1,6 +1,6 @@
 //! The ladder of a new presentation.
 
-use media::{FrameRate, MediaSpan, TrackId};
+use media::{ColorInfo, FrameRate, MediaSpan, TrackId, VideoConfig};
 
 use super::{
     CutMode, EncodeSettings, Mode, Plan, Profile, Rung, RungWish, Treatment, Wishes,
@@ -71,6 +71,14 @@ pub fn plan(source: &Source, wishes: &Wishes) -> Plan {
     if encoded().any(|rung| interlaced(rung.track)) {
         notes.push("the interlaced picture is not deinterlaced: set the encoder to progressive".to_owned());
     }
+    let hdr = |track| source.pictures().find(|video| video.track == track).is_some_and(is_hdr);
+    if encoded().any(|rung| hdr(rung.track)) {
+        notes.push(
+            "the picture is HDR and its brightness is not mapped: it looks pale on most screens; \
+             set the encoder to SDR (Rec. 709)"
+                .to_owned(),
+        );
+    }
     let copied = rungs.iter().any(Rung::is_copy);
     let gop = match lead.gop {
         Gop::Known { longest, .. } => longest,
@@ -95,6 +103,13 @@ pub fn plan(source: &Source, wishes: &Wishes) -> Plan {
 
 fn is_interlaced(video: &VideoSource) -> bool {
     sps(video).is_some_and(|sps| sps.interlaced)
+}
+
+fn is_hdr(video: &VideoSource) -> bool {
+    match &*video.config {
+        VideoConfig::Other(other) => other.color.is_some_and(ColorInfo::is_hdr),
+        VideoConfig::H264(_) => false,
+    }
 }
 
 /// A second rung of the same name gets its track's number behind it.

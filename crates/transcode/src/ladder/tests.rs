@@ -450,3 +450,15 @@ fn further_sounds_are_offered_beside_the_first() {
     assert_eq!(again.alternates[1..], plan.alternates[1..]);
     assert_eq!(again.notes.len(), 1);
 }
+
+#[test]
+fn hdr_that_is_encoded_is_said() {
+    for (transfer, want) in [(1, 0), (16, 1), (18, 1)] {
+        let mut source = tracks(&[1080], &[], &[0]);
+        let video = source.video.as_mut().unwrap();
+        let media::VideoConfig::Other(mut other) = (*video.config).clone() else { panic!("HEVC") };
+        other.color = Some(media::ColorInfo { primaries: 9, transfer, matrix: 9 });
+        video.config = std::sync::Arc::new(media::VideoConfig::Other(other));
+        assert_eq!(plan(&source, &Wishes::default()).notes.len(), want, "{transfer}");
+    }
+}
