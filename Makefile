@@ -36,6 +36,7 @@ deps-test: ## Install what testing needs
 conformance: deps-test ## Every client over every transport, as a table (target/conformance.md)
 	cargo build --release --locked -p gateway
 	SLUICE_BIN=$(CURDIR)/$(BIN) cargo run --locked -p e2e --bin e2e-conformance -- $(CONFORMANCE)
+	SLUICE_BIN=$(CURDIR)/$(BIN) cargo run --locked -p e2e --bin e2e-conformance -- --rtmpe 300
 
 bench: ## Ladder and ingest beside their peers
 	crates/transcode/benches/ladder.sh

@@ -161,7 +161,7 @@ const ATTACKS: &[Attack] = &[
         open: |_| (),
         round: quiet,
         within: s(15),
-        growth: 150,
+        growth: 400,
     },
     Attack {
         name: "1 000 from one address",
@@ -269,7 +269,7 @@ const ATTACKS: &[Attack] = &[
         open: tls_begun,
         round: quiet,
         within: s(20),
-        growth: 100,
+        growth: 200,
     },
     Attack {
         name: "10 000 half handshakes once more",
@@ -387,7 +387,11 @@ fn table(all: &[Figures]) -> String {
 fn a_full_house_empties_itself() {
     let _alone = alone();
     many_files();
-    let stage = Stage::new(&[("rtmp.max_connections", "200"), ("ladder.mode", "off")]);
+    let stage = Stage::new(&[
+        ("rtmp.max_connections", "200"),
+        ("rtmp.max_unauthenticated", "200"),
+        ("ladder.mode", "off"),
+    ]);
     let clip = clip("640x360", 30, 24, 60, &[]);
     let mut encoder = Publisher::copy(&stage.home, &clip.path, 0, &stage.url());
     let watch = stage.watch();

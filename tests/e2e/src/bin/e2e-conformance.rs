@@ -27,7 +27,7 @@ struct Arguments {
     /// Where the table goes as Markdown.
     #[arg(long, default_value_os_t = table_file())]
     markdown: PathBuf,
-    /// Instead of the rows: so many RTMPE connections in a row, by each client that has RTMPE.
+    /// Instead of the rows: so many RTMPE connections in a row, by each client that has RTMPE (`--only` chooses).
     #[arg(long, value_name = "COUNT")]
     rtmpe: Option<u32>,
     /// Further settings of the gateway, such as publish.hold=90s.
@@ -51,10 +51,16 @@ fn main() -> Result<ExitCode> {
         rows.iter().for_each(|row| println!("{}", row.name));
         return Ok(ExitCode::SUCCESS);
     }
-    let settings: Vec<(&str, &str)> = arguments.set.iter().filter_map(|pair| pair.split_once('=')).collect();
+    let mut settings: Vec<(&str, &str)> = Vec::new();
+    if arguments.rtmpe.is_some() {
+        // All of them come from one address, as fast as they can.
+        settings.extend([("rtmp.rtmpe_per_address", "1000"), ("rtmp.accepts_per_address", "1000")]);
+    }
+    settings.extend(arguments.set.iter().filter_map(|pair| pair.split_once('=')));
     let arena = Arena::new(arguments.seconds, &settings);
     if let Some(count) = arguments.rtmpe {
-        return rtmpe(&arena, count);
+        let clients = [(Client::FfmpegStatic, true), (Client::Rtmpdump, true), (Client::Rtmpdump, false)];
+        return rtmpe(&arena, count, clients.iter().filter(|(client, _)| wanted(client.name())));
     }
     let records = conformance::run(&arena, &rows, arguments.together, |record| {
         let word = if record.verdict == Verdict::Pass { "pass" } else { "NOT PASSED" };
@@ -77,12 +83,14 @@ fn main() -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(failed)))
 }
 
-fn rtmpe(arena: &Arena, count: u32) -> Result<ExitCode> {
+fn rtmpe<'c>(
+    arena: &Arena,
+    count: u32,
+    clients: impl Iterator<Item = &'c (Client, bool)>,
+) -> Result<ExitCode> {
     let mut failed = 0;
-    for (client, encrypted) in
-        [(Client::FfmpegStatic, true), (Client::Rtmpdump, true), (Client::Rtmpdump, false)]
-    {
-        let burst = conformance::burst(arena, client, count, encrypted)?;
+    for (client, encrypted) in clients {
+        let burst = conformance::burst(arena, *client, count, *encrypted)?;
         println!("{burst}");
         failed += burst.failed;
     }
