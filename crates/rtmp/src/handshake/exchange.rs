@@ -3,7 +3,8 @@
 //! The exchange hides a stream from a reader of the line and from nobody else, since neither side proves who it is. That
 //! settles two choices. Exponents are 320 bits long, not 1024: the prime is a safe one, so a short exponent loses
 //! nothing to small subgroups, and finding one of 320 bits takes 2^160 steps where the group itself falls to 2^80. And the
-//! arithmetic need not take constant time: a secret serves one connection.
+//! arithmetic need not take constant time: a secret serves one connection. A server's share of a handshake, two
+//! exponentiations, is about 0.35 ms of a core; whoever listens bounds how often one address may ask for it.
 
 use std::sync::LazyLock;
 
