@@ -153,6 +153,8 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
         }
     });
 
+    // Without a certificate nobody listens for it, and it must not end the gateway where others would read theirs again.
+    let _reload = tls::reload_signal();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
     let first_key = first_key(&store)?;

@@ -9,7 +9,7 @@
 mod acme;
 mod self_signed;
 
-use std::{fs, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
+use std::{fs, io::IsTerminal, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use ingest::tls::{CertificateFiles, Tls};
@@ -18,7 +18,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 use sha2::{Digest, Sha256};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -125,7 +125,7 @@ impl Certificates {
 async fn follow(files: &CertificateFiles) {
     let mut every = tokio::time::interval(LOOK_EVERY);
     every.tick().await;
-    let mut hang_up = signal(SignalKind::hangup()).ok();
+    let mut hang_up = reload_signal();
     loop {
         let force = tokio::select! {
             _ = every.tick() => false,
@@ -143,7 +143,16 @@ async fn follow(files: &CertificateFiles) {
     }
 }
 
-async fn next(hang_up: &mut Option<tokio::signal::unix::Signal>) {
+/// SIGHUP, unless this runs in a terminal: there it says that the terminal was closed, and ends the gateway as ever.
+/// Where it is not asked for, it ends the gateway, too.
+pub(crate) fn reload_signal() -> Option<Signal> {
+    if std::io::stderr().is_terminal() {
+        return None;
+    }
+    signal(SignalKind::hangup()).ok()
+}
+
+async fn next(hang_up: &mut Option<Signal>) {
     let heard = match hang_up {
         Some(signal) => signal.recv().await,
         None => None,
