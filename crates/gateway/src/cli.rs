@@ -98,6 +98,12 @@ pub(crate) enum KeyAction {
     Add {
         /// The stream's public name, as in /watch/NAME
         name: String,
+        /// A network or address that the key counts from, such as 10.0.0.0/8; may be given several times. Default: all
+        #[arg(long = "from", value_name = "NETWORK")]
+        from: Vec<String>,
+        /// The application that the key counts for, the path of the server address. Default: all
+        #[arg(long)]
+        app: Option<String>,
     },
     /// List keys by number, without the keys themselves
     List,

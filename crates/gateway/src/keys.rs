@@ -7,7 +7,7 @@ use media::StreamName;
 
 use crate::{
     cli::{DataFlags, KeyAction},
-    store::Store,
+    store::{KeyLimits, Store},
 };
 
 /// Runs the command.
@@ -18,9 +18,10 @@ pub(crate) fn run(action: &KeyAction, data: &DataFlags) -> anyhow::Result<ExitCo
     let config = data.load(&[])?;
     let store = Store::open(&config.data_dir)?;
     match action {
-        KeyAction::Add { name } => {
+        KeyAction::Add { name, from, app } => {
             let name: StreamName = name.parse()?;
-            let key = store.add_key(&name).context("the key is not made")?;
+            let limits = KeyLimits { app: app.clone(), addresses: from.join(",").parse()? };
+            let key = store.add_key_within(&name, &limits).context("the key is not made")?;
             println!("Stream {name}: its key, shown this once:");
             println!("{key}");
         }
@@ -33,6 +34,7 @@ pub(crate) fn run(action: &KeyAction, data: &DataFlags) -> anyhow::Result<ExitCo
             println!("{:>4}  {:<24} {:<10} {:<18} {:<18} STATE", "ID", "STREAM", "KEY", "MADE", "LAST USED");
             for row in rows {
                 let state = if row.revoked_at.is_some() { "revoked" } else { "valid" };
+                let state = format!("{state}{}", place(&row.limits));
                 let (made, used) = (ago(Some(row.created_at)), ago(row.last_used_at));
                 println!(
                     "{:>4}  {:<24} {:<10} {made:<18} {used:<18} {state}",
@@ -51,6 +53,18 @@ pub(crate) fn run(action: &KeyAction, data: &DataFlags) -> anyhow::Result<ExitCo
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `, from 10.0.0.0/8, app live`: nothing for a key that counts everywhere.
+fn place(limits: &KeyLimits) -> String {
+    let mut text = String::new();
+    if !limits.addresses.is_empty() {
+        text.push_str(&format!(", from {}", limits.addresses));
+    }
+    if let Some(app) = &limits.app {
+        text.push_str(&format!(", app {app}"));
+    }
+    text
 }
 
 /// How long ago, roughly.

@@ -4,6 +4,7 @@
 mod users;
 
 use std::{
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -12,6 +13,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use ingest::AddressList;
 use media::StreamName;
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
@@ -81,6 +83,31 @@ pub(crate) struct KeyRow {
     pub revoked_at: Option<i64>,
     /// Seconds since 1970, if ever.
     pub last_used_at: Option<i64>,
+    /// Where it counts.
+    pub limits: KeyLimits,
+}
+
+/// Where a key counts. By default everywhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct KeyLimits {
+    /// The application that must be published to; any where `None`.
+    pub app: Option<String>,
+    /// The networks that must be published from; any where empty.
+    pub addresses: AddressList,
+}
+
+impl KeyLimits {
+    /// Whether the key counts for a publisher to `app` from `address`.
+    pub(crate) fn fit(&self, app: &str, address: IpAddr) -> bool {
+        self.app.as_ref().is_none_or(|only| only == app)
+            && (self.addresses.is_empty() || self.addresses.contains(address))
+    }
+
+    /// As the store keeps them. A text that is none of ours matches nothing rather than everything.
+    fn read(app: Option<String>, addresses: &str) -> Self {
+        let nobody = || "255.255.255.255".parse().unwrap_or_default();
+        Self { app, addresses: addresses.parse().unwrap_or_else(|_| nobody()) }
+    }
 }
 
 /// Where a stream's playlist stood, as the stream itself wrote it.
@@ -103,6 +130,11 @@ const SCHEMA: &str = "
         created_at INTEGER NOT NULL,
         revoked_at INTEGER,
         last_used_at INTEGER
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS key_limits (
+        key INTEGER PRIMARY KEY REFERENCES keys (id),
+        app TEXT,
+        addresses TEXT NOT NULL
     ) STRICT;
     CREATE TABLE IF NOT EXISTS live (
         stream TEXT PRIMARY KEY,
@@ -148,37 +180,61 @@ impl Store {
         Ok(work(&self.db.lock().unwrap_or_else(PoisonError::into_inner))?)
     }
 
-    /// Makes a key for `stream` and returns it; only its hash is kept.
+    /// Makes a key for `stream` that counts everywhere, and returns it; only its hash is kept.
     ///
     /// # Errors
     /// When the database fails.
     pub(crate) fn add_key(&self, stream: &StreamName) -> Result<String, StoreError> {
+        self.add_key_within(stream, &KeyLimits::default())
+    }
+
+    /// Makes a key for `stream` that counts within `limits`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) fn add_key_within(
+        &self,
+        stream: &StreamName,
+        limits: &KeyLimits,
+    ) -> Result<String, StoreError> {
         let key = random_key();
         self.with(|db| {
-            db.execute(
+            let whole = db.unchecked_transaction()?;
+            whole.execute(
                 "INSERT INTO keys (stream, hash, hint, created_at) VALUES (?1, ?2, ?3, ?4)",
                 params![stream.as_str(), hash(key.as_bytes()), &key[..4], unix_seconds()],
-            )
+            )?;
+            if *limits != KeyLimits::default() {
+                whole.execute(
+                    "INSERT INTO key_limits (key, app, addresses) VALUES (?1, ?2, ?3)",
+                    params![whole.last_insert_rowid(), limits.app, limits.addresses.to_string()],
+                )?;
+            }
+            whole.commit()
         })?;
         Ok(key)
     }
 
-    /// The stream that `key` opens, if it is known and not revoked. Notes its use.
+    /// The stream that `key` opens and where it counts, if it is known and not revoked. Notes its use.
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) fn stream_of_key(&self, key: &[u8]) -> Result<Option<StreamName>, StoreError> {
+    pub(crate) fn stream_of_key(&self, key: &[u8]) -> Result<Option<(StreamName, KeyLimits)>, StoreError> {
         self.with(|db| {
-            let found: Option<(i64, String)> = db
+            let found: Option<(i64, String, KeyLimits)> = db
                 .query_row(
-                    "SELECT id, stream FROM keys WHERE hash = ?1 AND revoked_at IS NULL",
+                    "SELECT id, stream, app, ifnull(addresses, '') FROM keys LEFT JOIN key_limits ON key = id
+                     WHERE hash = ?1 AND revoked_at IS NULL",
                     params![hash(key)],
-                    |row| Ok((row.get(0)?, row.get(1)?)),
+                    |row| {
+                        let limits = KeyLimits::read(row.get(2)?, &row.get::<_, String>(3)?);
+                        Ok((row.get(0)?, row.get(1)?, limits))
+                    },
                 )
                 .optional()?;
-            let Some((id, stream)) = found else { return Ok(None) };
+            let Some((id, stream, limits)) = found else { return Ok(None) };
             db.execute("UPDATE keys SET last_used_at = ?2 WHERE id = ?1", params![id, unix_seconds()])?;
-            Ok(stream.parse().ok())
+            Ok(stream.parse().ok().map(|stream| (stream, limits)))
         })
     }
 
@@ -189,7 +245,8 @@ impl Store {
     pub(crate) fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
         self.with(|db| {
             let mut query = db.prepare(
-                "SELECT id, stream, hint, created_at, revoked_at, last_used_at FROM keys ORDER BY id",
+                "SELECT id, stream, hint, created_at, revoked_at, last_used_at, app, ifnull(addresses, '')
+                 FROM keys LEFT JOIN key_limits ON key = id ORDER BY id",
             )?;
             let rows = query.query_map([], |row| {
                 Ok(KeyRow {
@@ -199,6 +256,7 @@ impl Store {
                     created_at: row.get(3)?,
                     revoked_at: row.get(4)?,
                     last_used_at: row.get(5)?,
+                    limits: KeyLimits::read(row.get(6)?, &row.get::<_, String>(7)?),
                 })
             })?;
             rows.collect()
@@ -303,7 +361,7 @@ mod tests {
         let name: StreamName = "show".parse().unwrap();
         let key = store.add_key(&name).unwrap();
         assert_eq!(key.len(), KEY_LEN);
-        assert_eq!(store.stream_of_key(key.as_bytes()).unwrap(), Some(name));
+        assert_eq!(store.stream_of_key(key.as_bytes()).unwrap(), Some((name, KeyLimits::default())));
         assert_eq!(store.stream_of_key(b"wrong").unwrap(), None);
         let rows = store.keys().unwrap();
         assert!(rows[0].last_used_at.is_some());
@@ -315,6 +373,24 @@ mod tests {
             let bytes = std::fs::read(entry.unwrap().path()).unwrap();
             assert!(!bytes.windows(KEY_LEN).any(|window| window == key.as_bytes()));
         }
+    }
+
+    #[test]
+    fn a_key_may_count_in_some_places_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let name: StreamName = "show".parse().unwrap();
+        let limits = KeyLimits { app: Some("live".to_owned()), addresses: "10.0.0.0/8".parse().unwrap() };
+        let key = store.add_key_within(&name, &limits).unwrap();
+        let (_, kept) = store.stream_of_key(key.as_bytes()).unwrap().unwrap();
+        assert_eq!((&kept, &store.keys().unwrap()[0].limits), (&limits, &limits));
+        for (app, address, want) in
+            [("live", "10.1.1.1", true), ("other", "10.1.1.1", false), ("live", "11.1.1.1", false)]
+        {
+            assert_eq!(kept.fit(app, address.parse().unwrap()), want, "{app} {address}");
+        }
+        assert!(KeyLimits::default().fit("", "::1".parse().unwrap()));
+        assert!(!KeyLimits::read(None, "rubbish").fit("", "::1".parse().unwrap()));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until, timeout},
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use self::guests::{PLAYER_BACKLOG, Player, next_for};
 use crate::{
@@ -352,7 +352,7 @@ impl Conn<'_> {
                 self.session.answer(Verdict::Accept);
             }
             Decision::Refuse(Refusal { code, description }) => {
-                info!(description, "publisher refused");
+                debug!(description, "publisher refused");
                 metrics::counter!("sluice_publishers_refused_total").increment(1);
                 self.session.answer(Verdict::Refuse { code, description });
             }

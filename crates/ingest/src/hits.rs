@@ -30,8 +30,9 @@ pub(crate) fn count(limit: &'static str, hits: u64) {
     metrics::counter!("sluice_limit_hits_total", "limit" => limit).increment(hits);
 }
 
-/// Whether something called `name` is worth a line now: how many of its like had none since the last.
-pub(crate) fn worth_a_line(name: &'static str) -> Option<u64> {
+/// Whether something called `name` is worth a line in the log now: how many of its like had none since the last. One in
+/// ten seconds has. `name` is one of a few of our own, never a peer's text.
+pub fn worth_a_line(name: &'static str) -> Option<u64> {
     // Names are our own and few, so the table stays small.
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
     tell(told.get_or_insert_default(), name, Instant::now())

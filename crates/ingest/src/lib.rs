@@ -36,6 +36,7 @@ mod tunnels;
 pub use addresses::{AddressList, BadAddress};
 pub use conn::STALL_LIMIT;
 pub use door::Places;
+pub use hits::worth_a_line;
 pub use listener::{BindError, Listener, Settings};
 pub use owner::{ConnectRequest, Owner};
 pub use player::{Feed, PlayDecision, PlayRequest, Subscription, subscription};

@@ -92,9 +92,10 @@ impl Claim {
         self.query().split('&').find_map(|pair| pair.strip_prefix("key=")).filter(|key| !key.is_empty())
     }
 
-    /// The query without the key, for those who need not know it.
-    pub(crate) fn query_without_key(&self) -> String {
-        let pairs = self.query().split('&').filter(|pair| !pair.starts_with("key="));
+    /// The query without key and password, for those who need not know them.
+    pub(crate) fn query_without_secrets(&self) -> String {
+        let secret = |pair: &str| ["key=", "pass=", "password="].iter().any(|name| pair.starts_with(name));
+        let pairs = self.query().split('&').filter(|pair| !secret(pair));
         pairs.collect::<Vec<_>>().join("&")
     }
 

@@ -8,7 +8,7 @@
 //!    in whom nothing else knows.
 //! 5. Who showed nothing of these is refused.
 
-use ingest::{AddressList, Refusal, RefusalCode};
+use ingest::{AddressList, Refusal, RefusalCode, worth_a_line};
 use media::StreamName;
 use tracing::{error, warn};
 
@@ -117,7 +117,9 @@ impl Gate {
     pub(crate) async fn known(&self, claim: &Claim) -> Result<Option<(StreamName, Proof)>, Refusal> {
         if self.deny.contains(claim.address) || !self.allow.is_empty() && !self.allow.contains(claim.address)
         {
-            warn!(address = %claim.address, "a publisher from an address that may not publish");
+            if let Some(untold) = worth_a_line("refused_address") {
+                warn!(address = %claim.address, untold, "a publisher from an address that may not publish");
+            }
             count("refused_address");
             return Err(denied("Publishing is not allowed from this address."));
         }
@@ -129,14 +131,15 @@ impl Gate {
                 return Err(denied("The server cannot check stream keys just now; try again."));
             }
         };
-        if self.users == UserAuth::Always && !matches!(opened, Some((_, Proof::User))) {
+        if self.users == UserAuth::Always && !matches!(opened, Opened::Stream(_, Proof::User)) {
             warn!(address = %claim.address, app = claim.app, user = claim.user, "a publisher without a user");
             count("refused_user");
             return Err(denied("Enter user and password in the encoder, and the stream's name as its key."));
         }
-        let (opened, by) = match opened {
-            Some((stream, by)) => (Some(stream), by),
-            None => (None, Proof::StoreKey),
+        let (opened, by, elsewhere) = match opened {
+            Opened::Stream(stream, by) => (Some(stream), by, false),
+            Opened::Elsewhere => (None, Proof::StoreKey, true),
+            Opened::Nothing => (None, Proof::StoreKey, false),
         };
         match (rules::rule(&self.rules, claim, opened.as_ref()), opened) {
             (Some(Ruling::Deny(reason)), _) => {
@@ -153,6 +156,11 @@ impl Gate {
                 };
                 Ok(Some((stream, proof)))
             }
+            (None, None) if elsewhere => {
+                warn!(address = %claim.address, app = claim.app, "a publisher with a key for another place");
+                count("refused_key");
+                Err(denied("This stream key does not count from this address, or for this application."))
+            }
             (None, opened) => Ok(opened.map(|stream| (stream, by))),
         }
     }
@@ -161,29 +169,39 @@ impl Gate {
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn opened(&self, claim: &Claim) -> Result<Option<(StreamName, Proof)>, StoreError> {
+    pub(crate) async fn opened(&self, claim: &Claim) -> Result<Opened, StoreError> {
         let (store, claim, users) = (self.store.clone(), claim.clone(), self.users);
         // A slow disk must not hold other streams up.
         let look = tokio::task::spawn_blocking(move || {
             if users != UserAuth::Off
                 && let Some(stream) = stream_of_user(&store, &claim)?
             {
-                return Ok(Some((stream, Proof::User)));
+                return Ok(Opened::Stream(stream, Proof::User));
             }
-            if let Some(stream) = store.stream_of_key(claim.name().as_bytes())? {
-                return Ok(Some((stream, Proof::StoreKey)));
-            }
-            let Some(key) = claim.key() else { return Ok(None) };
-            let stream = store.stream_of_key(key.as_bytes())?;
-            let named = stream.filter(|stream| stream.as_str() == claim.name());
-            Ok(named.map(|stream| (stream, Proof::StoreKey)))
+            let found = match (store.stream_of_key(claim.name().as_bytes())?, claim.key()) {
+                (Some(found), _) => Some(found),
+                (None, Some(key)) => {
+                    store.stream_of_key(key.as_bytes())?.filter(|(stream, _)| stream.as_str() == claim.name())
+                }
+                (None, None) => None,
+            };
+            Ok(match found {
+                Some((stream, limits)) if limits.fit(&claim.app, claim.address) => {
+                    Opened::Stream(stream, Proof::StoreKey)
+                }
+                Some(_) => Opened::Elsewhere,
+                None => Opened::Nothing,
+            })
         });
-        look.await.unwrap_or(Ok(None))
+        look.await.unwrap_or(Ok(Opened::Nothing))
     }
 
     /// The refusal of one whom nothing knows.
     async fn unknown(&self, claim: &Claim) -> Refusal {
-        warn!(address = %claim.address, app = claim.app, user = claim.user, "a publisher with an unknown key");
+        if let Some(untold) = worth_a_line("refused_key") {
+            let (address, app, user) = (claim.address, &claim.app, &claim.user);
+            warn!(%address, app, user, untold, "a publisher with an unknown key");
+        }
         count("refused_key");
         let store = self.store.clone();
         let look = tokio::task::spawn_blocking(move || store.users_and_keys());
@@ -217,6 +235,16 @@ fn stream_of_user(store: &Store, claim: &Claim) -> Result<Option<StreamName>, St
         (None, None) => return Ok(None),
     };
     Ok(store.user_may_publish(user, &stream)?.then_some(stream))
+}
+
+/// What a publisher's key or password opens.
+pub(crate) enum Opened {
+    /// A stream, and by what.
+    Stream(StreamName, Proof),
+    /// A stream, but not for this application or from this address.
+    Elsewhere,
+    /// None.
+    Nothing,
 }
 
 /// What the webhook's word makes of what was known before.
@@ -263,7 +291,10 @@ pub(crate) fn count(outcome: &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desk::rules::{KeyHash, Pattern};
+    use crate::{
+        desk::rules::{KeyHash, Pattern},
+        store::KeyLimits,
+    };
 
     struct Bench {
         gate: Gate,
@@ -354,6 +385,16 @@ mod tests {
         gate.allow = "203.0.113.0/24".parse().unwrap();
         assert_eq!(outcome(&gate, "198.51.100.7", &key, "").await, "Denied");
         assert_eq!(outcome(&gate, "203.0.113.9", &key, "").await, "studio by key");
+    }
+
+    #[tokio::test]
+    async fn a_key_may_be_bound_to_places() {
+        let Bench { gate, .. } = bench();
+        let limits = KeyLimits { app: None, addresses: "10.0.0.0/8".parse().unwrap() };
+        let key = gate.store.add_key_within(&"lan".parse().unwrap(), &limits).unwrap();
+        assert_eq!(outcome(&gate, "10.1.1.1", &key, "").await, "lan by key");
+        assert_eq!(outcome(&gate, "192.0.2.7", &key, "").await, "Denied");
+        assert_eq!(outcome(&gate, "192.0.2.7", "lan", &format!("key={key}")).await, "Denied");
     }
 
     #[tokio::test]

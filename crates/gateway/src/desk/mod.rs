@@ -168,7 +168,7 @@ impl Desk {
             count("refused_fight");
             busy(format!(
                 "Two encoders keep taking this stream from each other. Stop one of them, or try again in {} s.",
-                wait.as_secs() + 1
+                wait.as_secs_f64().ceil()
             ))
         })
     }

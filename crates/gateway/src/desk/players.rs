@@ -6,7 +6,11 @@ use ingest::{PlayDecision, PlayRequest};
 use media::StreamName;
 use tracing::{error, info};
 
-use super::{Place, claim::Claim, gate::Gate};
+use super::{
+    Place,
+    claim::Claim,
+    gate::{Gate, Opened},
+};
 use crate::config::PlayAccess;
 
 /// The stream that `request` may play, if there were one of that name.
@@ -19,7 +23,8 @@ pub(super) async fn find(
     let stream = match access {
         PlayAccess::Public => claim.public_name(),
         PlayAccess::Key => match gate.opened(&claim).await {
-            Ok(opened) => opened.map(|(stream, _)| stream),
+            Ok(Opened::Stream(stream, _)) => Some(stream),
+            Ok(Opened::Elsewhere | Opened::Nothing) => None,
             Err(cause) => {
                 error!(error = &cause as &dyn std::error::Error, "keys cannot be looked up");
                 None

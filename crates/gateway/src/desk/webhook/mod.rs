@@ -120,8 +120,8 @@ impl Facts {
     /// What `claim` says. A key that was `proven` here is nobody else's business; one that was not is all that the
     /// webhook has to judge by.
     pub(crate) fn of(claim: &Claim, stream: Option<&str>, proof: &'static str, proven: bool) -> Self {
-        let hidden = proven && claim.key().is_none();
-        let query = if proven { claim.query_without_key() } else { claim.query().to_owned() };
+        let hidden = proven && stream != Some(claim.name());
+        let query = if proven { claim.query_without_secrets() } else { claim.query().to_owned() };
         Self {
             publication: random_id(),
             stream: stream.map(str::to_owned),
