@@ -153,12 +153,19 @@ fn chroma_idc(format: &h264_reader::nal::sps::ChromaFormat) -> u8 {
     }
 }
 
+/// What five and eight bits of a record count (ISO/IEC 14496-15 §5.3.3.1).
+const MAX_SPS: usize = 31;
+const MAX_PPS: usize = 255;
+
 impl Config {
-    /// A configuration from parameter set NAL units, without start codes.
+    /// A configuration from parameter set NAL units, without start codes. No more are kept than a record can count: 31
+    /// SPS and 255 PPS.
     ///
     /// # Errors
     /// When there is no SPS or no PPS, or the first SPS cannot be read.
-    pub fn from_units(sps_units: Vec<Bytes>, pps_units: Vec<Bytes>) -> Result<Self, ConfigError> {
+    pub fn from_units(mut sps_units: Vec<Bytes>, mut pps_units: Vec<Bytes>) -> Result<Self, ConfigError> {
+        sps_units.truncate(MAX_SPS);
+        pps_units.truncate(MAX_PPS);
         let first = sps_units.first().ok_or(ConfigError::Missing("SPS"))?;
         if pps_units.is_empty() {
             return Err(ConfigError::Missing("PPS"));
@@ -176,14 +183,14 @@ impl Config {
     pub fn to_record(&self) -> Bytes {
         let first = &self.sps_units[0];
         let mut out = BytesMut::with_capacity(64);
-        out.put_slice(&[1, first[1], first[2], first[3], 0xFF, 0xE0 | self.sps_units.len().min(31) as u8]);
+        out.put_slice(&[1, first[1], first[2], first[3], 0xFF, 0xE0 | self.sps_units.len() as u8]);
         let put = |out: &mut BytesMut, units: &[Bytes]| {
             for unit in units {
                 out.put_u16(unit.len() as u16); // bounded by MAX_PARAMETER_SET_LEN
                 out.put_slice(unit);
             }
         };
-        put(&mut out, &self.sps_units[..self.sps_units.len().min(31)]);
+        put(&mut out, &self.sps_units);
         out.put_u8(self.pps_units.len() as u8);
         put(&mut out, &self.pps_units);
         if matches!(self.sps.profile_idc, 100 | 110 | 122 | 144 | 244) {

@@ -37,9 +37,7 @@ pub fn configs(data: &[u8]) {
         && let Ok(config) = h264::Config::from_units(record.sps_units, record.pps_units)
     {
         let again = h264::Record::parse(&config.to_record()).expect("what is written can be read");
-        assert!(
-            h264::Config::from_units(again.sps_units, again.pps_units).is_ok_and(|again| again == config)
-        );
+        assert_eq!(h264::Config::from_units(again.sps_units, again.pps_units), Ok(config));
     }
     let _ = h264::SpsInfo::parse(data);
     for length_size in [1, 2, 4] {
