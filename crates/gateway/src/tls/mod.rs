@@ -78,8 +78,9 @@ fn own(config: &Config) -> anyhow::Result<Arc<CertificateFiles>> {
         info!(
             names = names.join(", "),
             sha256 = fingerprint(&files),
-            "made a self-signed certificate for RTMPS, to try things out. FFmpeg and many cameras take it; OBS does \
-             not, it needs one from a certificate authority: tls.certificate and tls.key, or tls.acme_domains"
+            "made a self-signed certificate for RTMPS, to try things out. Encoders that do not check certificates take it, \
+             such as many cameras and older FFmpeg; OBS does not, it needs one from a certificate authority: \
+             tls.certificate and tls.key, or tls.acme_domains"
         );
     }
     Ok(files)
