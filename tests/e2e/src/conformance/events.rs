@@ -248,7 +248,8 @@ pub(super) fn login(arena: &Arena, row: &Row, login: Login) -> Result<Record> {
         Login::WrongPassword => (name.as_str(), "notthepassword"),
         Login::UnknownUser => ("nobody", made.as_str()),
     };
-    let plain = arena.url(row.transport, &name);
+    // Encoders ask for a login only where a server demands one: the application `auth` does.
+    let plain = arena.url(row.transport, &name).replacen("/live/", "/auth/", 1);
     let url = match row.client {
         // librtmp's options stand behind the URL.
         Client::Rtmpsink => format!("{plain} pubUser={user} pubPasswd={password}"),
@@ -262,8 +263,8 @@ pub(super) fn login(arena: &Arena, row: &Row, login: Login) -> Result<Record> {
     }
     if login != Login::Right {
         let words: &[&str] = match row.client {
-            // FFmpeg alone tells its user the words; the sinks say that they were not let in.
-            Client::Ffmpeg | Client::FfmpegStatic if login == Login::UnknownUser => &["nosuchuser"],
+            // FFmpeg alone tells its user the words; the sinks say that they were not let in. A user that is none
+            // is told what a wrong password is told: who guesses names learns nothing.
             Client::Ffmpeg | Client::FfmpegStatic => &["authfailed"],
             _ => &["authentication failed", "not authorized", "could not connect", "error"],
         };

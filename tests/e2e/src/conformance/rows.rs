@@ -77,9 +77,9 @@ fn transports() -> Vec<Row> {
 fn plays() -> Vec<Row> {
     let one = |name: &str, client, transport| row(Group::Play, name, client, transport, Box::new(play::run));
     vec![
-        one("rtmpdump-rtmp", Rtmpdump, Rtmp),
-        one("rtmpdump-rtmpe", Rtmpdump, Rtmpe),
-        one("rtmpdump-rtmpt", Rtmpdump, Rtmpt),
+        one("rtmpdump-rtmp", Rtmpdump, Rtmp).quick(),
+        one("rtmpdump-rtmpe", Rtmpdump, Rtmpe).quick(),
+        one("rtmpdump-rtmpt", Rtmpdump, Rtmpt).quick(),
         one("rtmpdump-rtmps", Rtmpdump, Rtmps),
         one("ffmpeg-rtmp", Ffmpeg, Rtmp),
         one("ffmpeg-rtmpt", Ffmpeg, Rtmpt),
@@ -251,11 +251,11 @@ fn happenings() -> Vec<Row> {
         event("wrong-key-rtmps", Ffmpeg, Rtmps, events::wrong_key),
         event("wrong-key-rtmpt", Ffmpeg, Rtmpt, events::wrong_key),
         event("wrong-key-rtmpe", FfmpegStatic, Rtmpe, events::wrong_key),
-        login("user-and-password", Ffmpeg, Rtmp, Right),
+        login("user-and-password", Ffmpeg, Rtmp, Right).quick(),
         login("user-and-password-rtmpt", Ffmpeg, Rtmpt, Right),
         login("user-and-password-librtmp", Rtmpsink, Rtmp, Right),
         login("user-and-password-rtmp2sink", Rtmp2sink, Rtmp, Right),
-        login("wrong-password", Ffmpeg, Rtmp, WrongPassword),
+        login("wrong-password", Ffmpeg, Rtmp, WrongPassword).quick(),
         login("wrong-password-librtmp", Rtmpsink, Rtmp, WrongPassword),
         login("unknown-user", Ffmpeg, Rtmp, UnknownUser),
     ]
