@@ -219,6 +219,7 @@ fn ingest_settings(
         max_bitrate_bps: config.rtmp_max_bitrate,
         min_bytes_per_second: config.rtmp_min_rate,
         viewers_port: Some(http.port()),
+        stall: config.stall,
         ..ingest::Settings::default()
     }
 }

@@ -36,17 +36,10 @@ use crate::{
     transport::Transport,
 };
 
-/// How long a lane may stay full before its publisher is closed.
-pub const STALL_LIMIT: Duration = Duration::from_secs(10);
 /// What is read from the socket at once. One 2 Mbit/s frame is about 8 KiB; keyframes of 4K fit in a few reads.
 const READ_BUFFER: usize = 64 * 1024;
-/// Replies that a peer does not read are dropped past this, so that it cannot make us wait (RTMP acknowledgements and
-/// pings are all that is lost).
-const UNREAD_REPLIES: usize = 64 * 1024;
 /// How often the connection's counters are passed on.
 const STATS_EVERY: Duration = Duration::from_secs(1);
-/// How long the owner may take to decide about a publisher.
-const DECISION_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 enum ConnError {
@@ -54,8 +47,8 @@ enum ConnError {
     Protocol(#[from] ProtocolError),
     #[error("the socket failed")]
     Socket(#[from] io::Error),
-    #[error("the stream took no packet for {} s", STALL_LIMIT.as_secs())]
-    Stalled,
+    #[error("the stream took no packet for {0:?}")]
+    Stalled(Duration),
     #[error("the stream went away")]
     LaneClosed,
     #[error("a message came slower than {0} bytes a second")]
@@ -75,7 +68,7 @@ impl ConnError {
     fn limit(&self) -> Option<&'static str> {
         match self {
             Self::Protocol(error) => error.limit().map(Limit::as_str),
-            Self::Stalled => Some("stall"),
+            Self::Stalled(_) => Some("stall"),
             Self::TooSlow(_) => Some("min_rate"),
             Self::Socket(_) | Self::LaneClosed => None,
         }
@@ -131,7 +124,7 @@ pub(crate) async fn serve(
                 let _ = lane.packets.send(FromPublisher::Ended { clean, why }).await;
             }
         };
-        let _ = timeout(STALL_LIMIT, last).await;
+        let _ = timeout(hall.settings.stall, last).await;
     }
 }
 
@@ -183,7 +176,9 @@ impl Conn<'_> {
                 able = Some(shutdown.count_able());
             }
             let outbound = self.session.take_outbound();
-            if replies.len() + outbound.len() <= UNREAD_REPLIES || !self.publishing() {
+            // What a publisher does not read is dropped past the limit, so that it cannot make us wait: acknowledgements and
+            // pings are all that is lost.
+            if replies.len() + outbound.len() <= flow.session.limits.outbound || !self.publishing() {
                 replies.extend_from_slice(&outbound);
             } else {
                 metrics::counter!("sluice_rtmp_replies_dropped_total").increment(1);
@@ -332,7 +327,7 @@ impl Conn<'_> {
             encoder: request.flash_ver,
             reply,
         };
-        let decision = timeout(DECISION_LIMIT, async {
+        let decision = timeout(self.hall.settings.session.timeouts.verdict, async {
             self.hall.owner.publish.send(asked).await.ok()?;
             answer.await.ok()
         })
@@ -370,9 +365,10 @@ impl Conn<'_> {
             Err(mpsc::error::TrySendError::Closed(_)) => Err(ConnError::LaneClosed),
             Err(mpsc::error::TrySendError::Full(item)) => {
                 metrics::counter!("sluice_publisher_stalls_total").increment(1);
-                match lane.packets.send_timeout(item, STALL_LIMIT).await {
+                let limit = self.hall.settings.stall;
+                match lane.packets.send_timeout(item, limit).await {
                     Ok(()) => Ok(()),
-                    Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(ConnError::Stalled),
+                    Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(ConnError::Stalled(limit)),
                     Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(ConnError::LaneClosed),
                 }
             }

@@ -11,7 +11,7 @@
 //!
 //!  bytes ═════════▶ conn (drives Session) ──PublishRequest──▶ owner ──Decision { Lane }──▶ conn
 //!                                        ═════FromPublisher═════▶ (bounded; when full the socket is left unread,
-//!                                                                  and after STALL_LIMIT the publisher is closed)
+//!                                                                  and after Settings::stall the publisher is closed)
 //! ```
 
 mod addresses;
@@ -34,7 +34,6 @@ mod transport;
 mod tunnels;
 
 pub use addresses::{AddressList, BadAddress};
-pub use conn::STALL_LIMIT;
 pub use door::Places;
 pub use hits::worth_a_line;
 pub use listener::{BindError, Listener, Settings};

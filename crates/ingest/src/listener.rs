@@ -42,6 +42,8 @@ pub struct Settings {
     pub min_bytes_per_second: u64,
     /// The port of the page for viewers, for those who open this one with a browser.
     pub viewers_port: Option<u16>,
+    /// How long a lane may stay full before its publisher is closed.
+    pub stall: Duration,
     /// How long connections may take to say goodbye at shutdown.
     pub grace: Duration,
 }
@@ -57,6 +59,7 @@ impl Default for Settings {
             max_bitrate_bps: 100_000_000,
             min_bytes_per_second: 1024,
             viewers_port: None,
+            stall: Duration::from_secs(10),
             grace: Duration::from_secs(2),
         }
     }

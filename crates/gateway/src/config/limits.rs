@@ -91,6 +91,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "From publish to the first picture or sound. rtmp.media_timeout counts from there."
     ),
     span!(ping, 3_600, "Between two pings of ours."),
+    Setting {
+        key: "limits.stall",
+        help: "How long a stream may take nothing from its publisher before that is closed.",
+        get: |c| show_span(c.stall),
+        set: |c, v| read_span(v, 1, 600).map(|v| c.stall = v),
+    },
     span!(linger, 60, "From a refusal to closing, so that the encoder reads the reason."),
 ];
 

@@ -90,6 +90,7 @@ pub(crate) struct Config {
     /// `[limits]`, with `rtmp.media_timeout` apart.
     pub limits: rtmp::limits::Limits,
     pub timeouts: rtmp::limits::Timeouts,
+    pub stall: Duration,
     pub keep_ended: Duration,
     pub segment: Duration,
     pub longest_segment: Duration,
@@ -137,6 +138,7 @@ impl Default for Config {
             webhooks: webhook::Settings::default(),
             limits: rtmp::limits::Limits::default(),
             timeouts: rtmp::limits::Timeouts::default(),
+            stall: Duration::from_secs(10),
             keep_ended: Duration::from_secs(120),
             segment: Duration::from_secs(2),
             longest_segment: Duration::from_secs(4),

@@ -1,5 +1,7 @@
 //! What a connection asks its owner beside publishing: who may connect, and who may play.
 
+use std::time::Duration;
+
 use rtmp::session::{self, ConnectVerdict, PlayVerdict};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -7,7 +9,7 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-use super::{Conn, DECISION_LIMIT};
+use super::Conn;
 use crate::{
     owner::ConnectRequest,
     player::{PlayDecision, PlayRequest},
@@ -21,8 +23,8 @@ impl Conn<'_> {
     pub(super) async fn admit(&mut self, request: session::ConnectRequest) {
         let session::ConnectRequest { app, claim, plays, .. } = request;
         let peer = self.visitor.peer;
-        let owner = self.hall.owner.connect.as_ref();
-        let decision = decide(owner, |reply| ConnectRequest { peer, app, claim, plays, reply }).await;
+        let (owner, limit) = (self.hall.owner.connect.as_ref(), self.hall.settings.session.timeouts.verdict);
+        let decision = decide(limit, owner, |reply| ConnectRequest { peer, app, claim, plays, reply }).await;
         let verdict = decision.unwrap_or_else(|| ConnectVerdict::Reject {
             description: "The server could not decide in time; try again.".to_owned(),
         });
@@ -37,7 +39,8 @@ impl Conn<'_> {
     /// Asks whether it may play.
     pub(super) async fn ask_to_play(&mut self, request: session::PlayRequest) {
         let peer = self.visitor.peer;
-        let decision = decide(self.hall.owner.play.as_ref(), |reply| PlayRequest {
+        let limit = self.hall.settings.session.timeouts.verdict;
+        let decision = decide(limit, self.hall.owner.play.as_ref(), |reply| PlayRequest {
             peer,
             app: request.app,
             name: request.name,
@@ -104,6 +107,7 @@ impl Drop for Player {
 
 /// The owner's answer to a question; `None` where it takes none, or gives none in time.
 async fn decide<Q, A>(
+    limit: Duration,
     owner: Option<&mpsc::Sender<Q>>,
     question: impl FnOnce(oneshot::Sender<A>) -> Q,
 ) -> Option<A> {
@@ -113,5 +117,5 @@ async fn decide<Q, A>(
         owner?.send(question).await.ok()?;
         answer.await.ok()
     };
-    timeout(DECISION_LIMIT, asked).await.ok().flatten()
+    timeout(limit, asked).await.ok().flatten()
 }
