@@ -113,3 +113,26 @@ impl Claim {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_told_apart_from_the_rest_of_the_query() {
+        for (query, password, rest) in [
+            ("user=ann&pass=s3cret&title=a", Some(("ann", "s3cret")), "user=ann&title=a"),
+            ("user=ann&password=a=b", Some(("ann", "a=b")), "user=ann"),
+            ("user=ann&pass=", None, "user=ann"),
+            ("key=k&keyword=w", None, "keyword=w"),
+            ("", None, ""),
+        ] {
+            let claim = Claim::sample("192.0.2.7", "live", "show", query);
+            assert_eq!(
+                (claim.password(), claim.query_without_secrets().as_str()),
+                (password, rest),
+                "{query}"
+            );
+        }
+    }
+}
