@@ -46,7 +46,7 @@ finish() {
     for pid in $obs $xvfb; do
         kill -INT "$pid" 2>/dev/null || continue
         n=0
-        while kill -0 "$pid" 2>/dev/null && [ $n -lt 50 ]; do n=$((n + 1)); sleep 0.1; done
+        while kill -0 "$pid" 2>/dev/null && [ $n -lt 150 ]; do n=$((n + 1)); sleep 0.1; done
         kill -9 "$pid" 2>/dev/null || true
     done
     [ $keep = yes ] || rm -rf "$dir"

@@ -7,6 +7,7 @@ use crate::hlscheck::Options;
 use anyhow::{Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// What all rows share.
@@ -38,14 +39,17 @@ impl Arena {
         self.home.key(stream)
     }
 
-    /// A new user that may publish a stream of the same name; its password.
-    pub(super) fn user(&self, name: &str) -> Result<String> {
+    /// A new user that may publish this stream: name and password. The name is short, since librtmp writes it into a
+    /// fixed piece of memory.
+    pub(super) fn user(&self, stream: &str) -> Result<(String, String)> {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let name = format!("u{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let _one = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut command = self.home.sluice(&["users", "add", name, "--stream", name]);
+        let mut command = self.home.sluice(&["users", "add", &name, "--stream", stream]);
         let output = command.arg("--data-dir").arg(self.home.path("data")).output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         ensure!(output.status.success(), "users add {name}: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(text.lines().last().unwrap_or_default().trim().to_owned())
+        Ok((name, text.lines().last().unwrap_or_default().trim().to_owned()))
     }
 
     /// Where a client publishes, or plays, under this last part of the URL.

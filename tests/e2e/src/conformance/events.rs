@@ -242,11 +242,11 @@ pub(super) enum Login {
 /// A client with a user's name and password where its user would enter them.
 pub(super) fn login(arena: &Arena, row: &Row, login: Login) -> Result<Record> {
     let name = row.stream();
-    let made = arena.user(&name)?;
+    let (given, secret) = arena.user(&name)?;
     let (user, password) = match login {
-        Login::Right => (name.as_str(), made.as_str()),
-        Login::WrongPassword => (name.as_str(), "notthepassword"),
-        Login::UnknownUser => ("nobody", made.as_str()),
+        Login::Right => (given.as_str(), secret.as_str()),
+        Login::WrongPassword => (given.as_str(), "notthepassword"),
+        Login::UnknownUser => ("nobody", secret.as_str()),
     };
     // Encoders ask for a login only where a server demands one: the application `auth` does.
     let plain = arena.url(row.transport, &name).replacen("/live/", "/auth/", 1);
