@@ -253,10 +253,9 @@ fn happenings() -> Vec<Row> {
         event("wrong-key-rtmpe", FfmpegStatic, Rtmpe, events::wrong_key),
         login("user-and-password", Ffmpeg, Rtmp, Right).quick(),
         login("user-and-password-rtmpt", Ffmpeg, Rtmpt, Right),
-        login("user-and-password-librtmp", Rtmpsink, Rtmp, Right),
+        // No row for librtmp: Debian's aborts with a corrupted heap in the middle of this dialogue.
         login("user-and-password-rtmp2sink", Rtmp2sink, Rtmp, Right),
         login("wrong-password", Ffmpeg, Rtmp, WrongPassword).quick(),
-        login("wrong-password-librtmp", Rtmpsink, Rtmp, WrongPassword),
         login("unknown-user", Ffmpeg, Rtmp, UnknownUser),
     ]
 }
