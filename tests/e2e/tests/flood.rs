@@ -161,7 +161,7 @@ const ATTACKS: &[Attack] = &[
         open: |_| (),
         round: quiet,
         within: s(15),
-        growth: 400,
+        growth: 150,
     },
     Attack {
         name: "1 000 from one address",
@@ -269,7 +269,7 @@ const ATTACKS: &[Attack] = &[
         open: tls_begun,
         round: quiet,
         within: s(20),
-        growth: 200,
+        growth: 100,
     },
     Attack {
         name: "10 000 half handshakes once more",
