@@ -57,8 +57,10 @@ pub fn burst(arena: &Arena, client: Client, count: u32, encrypted: bool) -> Resu
     let log = |n: u32| arena.home.path(&format!("burst-{}-{n}.log", client.name().replace(' ', "-")));
     let mut failures = Vec::new();
     let (mut failed, mut slowest) = (0, Duration::ZERO);
+    // A name for each burst: the stream of an earlier one may still be held, listed without anybody publishing.
+    let played = format!("burst-live-{}", transport.scheme());
     let _publisher = match client {
-        Client::Rtmpdump => Some(live(arena, &sample.path)?),
+        Client::Rtmpdump => Some(live(arena, &sample.path, &played)?),
         _ => None,
     };
     let names: Vec<_> = (0..4).map(|n| arena.key(&format!("burst-{}-{n}", client.name().len()))).collect();
@@ -68,7 +70,7 @@ pub fn burst(arena: &Arena, client: Client, count: u32, encrypted: bool) -> Resu
         if client == Client::Rtmpdump {
             // It ends by itself when its buffer says that a tenth of a second has come.
             command.args(["-v", "--timeout", "10", "-B", "0.1", "-o", "/dev/null", "-r"]);
-            command.arg(arena.url(transport, "burst-live"));
+            command.arg(arena.url(transport, &played));
         } else {
             let key = &names[n as usize % names.len()];
             command.args(["-v", "error", "-nostdin", "-i"]).arg(&sample.path);
@@ -115,13 +117,13 @@ pub fn burst(arena: &Arena, client: Client, count: u32, encrypted: bool) -> Resu
 }
 
 /// Something to play.
-fn live(arena: &Arena, file: &std::path::Path) -> Result<Process> {
-    let key = arena.key("burst-live");
+fn live(arena: &Arena, file: &std::path::Path, name: &str) -> Result<Process> {
+    let key = arena.key(name);
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i"]).arg(file);
     command.args(["-c", "copy", "-f", "flv", &arena.url(Transport::Rtmp, &key.secret)]);
     let mut process = Process::start("the publisher", &mut command, &arena.home.path("burst-live.log"))?;
-    arena.gateway.wait_live("burst-live", Duration::from_secs(20));
+    arena.gateway.wait_live(name, Duration::from_secs(20));
     ensure!(process.ended().is_none(), "the publisher ended: {}", process.log());
     Ok(process)
 }
