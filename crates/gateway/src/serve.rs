@@ -80,11 +80,10 @@ pub(crate) fn wishes(config: &Config) -> anyhow::Result<Wishes> {
 async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics cannot be set up")?;
     let store = Store::open(&config.data_dir)?;
-    let rtmp = Listener::bind(&config.rtmp_listen).map_err(|error| (error.address, error)).map_err(
-        |(address, error)| {
-            anyhow::Error::new(error).context(port_hint("rtmp.listen", "--rtmp-listen", address))
-        },
-    )?;
+    let rtmp = Listener::bind(&config.rtmp_listen).map_err(|error| {
+        let hint = port_hint("rtmp.listen", "--rtmp-listen", error.address);
+        anyhow::Error::new(error).context(hint)
+    })?;
     let http = TcpListener::bind(config.http_listen)
         .await
         .with_context(|| port_hint("http.listen", "--http-listen", config.http_listen))?;

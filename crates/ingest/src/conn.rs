@@ -313,7 +313,7 @@ impl Conn<'_> {
         }
     }
 
-    async fn ask(&mut self, request: rtmp::session::PublishRequest) {
+    async fn ask(&mut self, request: rtmp::session::StreamRequest) {
         let (reply, answer) = oneshot::channel();
         let Visitor { peer, transport, guest } = self.visitor;
         let encrypted = self.session.handshake().is_some_and(rtmp::handshake::HandshakeKind::is_encrypted);

@@ -38,4 +38,4 @@ pub mod tunnel;
 pub use handshake::HandshakeKind;
 pub use metadata::{Metadata, TrackInfo};
 pub use secret::SecretText;
-pub use session::{Event, ProtocolError, PublishRequest, RefusalCode, Session, Settings, Stats, Verdict};
+pub use session::{Event, ProtocolError, RefusalCode, Session, Settings, Stats, StreamRequest, Verdict};

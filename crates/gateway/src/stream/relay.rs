@@ -2,7 +2,7 @@
 //!
 //! Nothing is kept for them that the stream does not keep anyway, and a stream without players does nothing here.
 
-use ingest::{Feed, Metadata, PlayDecision, Subscription, subscription};
+use ingest::{Feed, Metadata, PlayDecision, subscription};
 use media::{MediaEvent, Packet, TrackId};
 use tokio::sync::oneshot;
 use transcode::source::Source;
@@ -38,13 +38,9 @@ impl Relay {
         let events = events.chain(packets.cloned().map(MediaEvent::Packet)).collect();
         let (feed, player) = subscription(source.map(metadata).unwrap_or_default(), events);
         // The player may have gone meanwhile.
-        if self.accept(reply, player) {
+        if reply.send(PlayDecision::Accept(player)).is_ok() {
             self.feeds.push(feed);
         }
-    }
-
-    fn accept(&self, reply: oneshot::Sender<PlayDecision>, player: Subscription) -> bool {
-        reply.send(PlayDecision::Accept(player)).is_ok()
     }
 
     /// Tells all players of a source's configurations.

@@ -37,7 +37,7 @@ impl Conn<'_> {
     }
 
     /// Asks whether it may play.
-    pub(super) async fn ask_to_play(&mut self, request: session::PlayRequest) {
+    pub(super) async fn ask_to_play(&mut self, request: session::StreamRequest) {
         let peer = self.visitor.peer;
         let limit = self.hall.settings.session.timeouts.verdict;
         let decision = decide(limit, self.hall.owner.play.as_ref(), |reply| PlayRequest {

@@ -6,14 +6,13 @@
 use bytes::Bytes;
 use media::TrackKind;
 
-use super::{Call, Connected, Event, Publication, PublishRequest, Session, State, connecting::connect_said};
+use super::{Call, Connected, Event, Publication, Session, State, connecting::connect_said};
 use crate::{
     amf0::{Value, decode_all, object},
     limits::{Limit, STREAMS_MAX},
     link::Link,
     message::Message,
     quirk::Quirk,
-    secret::SecretText,
     session::{ProtocolError, RefusalCode},
 };
 
@@ -158,23 +157,14 @@ impl Session {
             }
             // No input is read while the owner decides.
             Publication::Deciding { .. } | Publication::Asked { .. } => {}
-            Publication::Idle { .. } => {
-                match connected.server.resolve(&String::from_utf8_lossy(&call.name)) {
-                    Ok(resolved) => {
-                        self.events.push_back(Event::PublishRequested(PublishRequest {
-                            app: resolved.app,
-                            name: SecretText::new(resolved.name),
-                            query: SecretText::new(resolved.query),
-                            user: connected.user.clone(),
-                            tc_url_host: connected.server.host.clone(),
-                            flash_ver: connected.flash_ver.clone(),
-                        }));
-                        let until = self.now + self.settings.timeouts.verdict;
-                        connected.phase = Publication::Deciding { until, call };
-                    }
-                    Err(error) => self.refuse(stream, RefusalCode::BadName.as_str(), &error.to_string()),
+            Publication::Idle { .. } => match connected.request(&call.name) {
+                Ok(request) => {
+                    self.events.push_back(Event::PublishRequested(request));
+                    let until = self.now + self.settings.timeouts.verdict;
+                    connected.phase = Publication::Deciding { until, call };
                 }
-            }
+                Err(error) => self.refuse(stream, RefusalCode::BadName.as_str(), &error.to_string()),
+            },
         }
     }
 

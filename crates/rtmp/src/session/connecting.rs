@@ -36,7 +36,7 @@ pub struct ConnectRequest {
 pub enum ConnectVerdict {
     /// Let it in.
     Accept {
-        /// The user whose password it has proven; told again with each [`super::PublishRequest`].
+        /// The user whose password it has proven; told again with each [`super::StreamRequest`].
         user: Option<String>,
     },
     /// Tell it what to send next, or why not, then close: see [`crate::auth::Challenger`].

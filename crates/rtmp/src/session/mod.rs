@@ -28,12 +28,16 @@ use bytes::{Bytes, BytesMut};
 use media::{MediaEvent, timeline::Repairs};
 
 use self::{
-    connecting::Guest, negotiation::Abilities, playing::Playing, publishing::Publishing, resolve::Server,
+    connecting::Guest,
+    negotiation::Abilities,
+    playing::Playing,
+    publishing::Publishing,
+    resolve::{Server, Unresolvable},
 };
 pub use self::{
     connecting::{ConnectRequest, ConnectVerdict},
     error::{Phase, ProtocolError},
-    playing::{PlayRequest, PlayVerdict},
+    playing::PlayVerdict,
 };
 use crate::{
     chunk::Reader,
@@ -82,7 +86,7 @@ pub enum Event {
     /// A client connects. Input waits, up to a limit, until [`Session::answer_connect`].
     ConnectRequested(ConnectRequest),
     /// A publisher asks to publish. Input waits, up to a limit, until [`Session::answer`].
-    PublishRequested(PublishRequest),
+    PublishRequested(StreamRequest),
     /// Media, normalised and on the stream's own clock.
     Media(MediaEvent),
     /// onMetaData came: a hint.
@@ -94,32 +98,32 @@ pub enum Event {
         clean: bool,
     },
     /// A player asks to play. Input waits, up to a limit, until [`Session::answer_play`].
-    PlayRequested(PlayRequest),
+    PlayRequested(StreamRequest),
     /// The player stopped, by itself or with the connection's end.
     PlayEnded,
     /// A quirk of this peer, told once per connection; free of secrets and control characters.
     Note(String),
 }
 
-/// Who wants to publish what.
+/// Who wants to publish or to play what.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PublishRequest {
+pub struct StreamRequest {
     /// The application: the path of the server address, such as `live`; may be empty.
     pub app: String,
-    /// The stream name or key, as the encoder was given it; not empty, percent-decoded, free of control characters.
+    /// The stream name or key, as the client was given it; not empty, percent-decoded, free of control characters.
     pub name: SecretText,
     /// `k=v&k=v` of stream name and server address together, as sent (not decoded); the name's values come first and
     /// win.
     pub query: SecretText,
-    /// The user whose password the encoder has proven when it connected.
+    /// The user whose password the client has proven when it connected.
     pub user: Option<String>,
     /// Host of the server address, without port.
     pub tc_url_host: Option<String>,
-    /// What the encoder calls itself, for logs.
+    /// What the client calls itself, for logs.
     pub flash_ver: Option<String>,
 }
 
-/// The owner's word on a [`PublishRequest`].
+/// The owner's word on [`Event::PublishRequested`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// Let it publish.
@@ -198,6 +202,21 @@ struct Connected {
     streams: Vec<u32>,
     last_stream: u32,
     phase: Publication,
+}
+
+impl Connected {
+    /// What `publish` or `play` asks for with `name`, and who asks.
+    fn request(&self, name: &[u8]) -> Result<StreamRequest, Unresolvable> {
+        let resolved = self.server.resolve(&String::from_utf8_lossy(name))?;
+        Ok(StreamRequest {
+            app: resolved.app,
+            name: SecretText::new(resolved.name),
+            query: SecretText::new(resolved.query),
+            user: self.user.clone(),
+            tc_url_host: self.server.host.clone(),
+            flash_ver: self.flash_ver.clone(),
+        })
+    }
 }
 
 /// What a connection is used for.

@@ -18,7 +18,6 @@ use crate::{
     limits::Timeouts,
     message::kind,
     metadata::Metadata,
-    secret::SecretText,
     tagger::{Tagger, wire_millis},
 };
 
@@ -27,24 +26,7 @@ const RESTART: MediaSpan = MediaSpan::from_millis(2_000);
 /// Status of a stream that is not there.
 const NOT_FOUND: &str = "NetStream.Play.StreamNotFound";
 
-/// Who wants to play what.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PlayRequest {
-    /// The application: the path of the server address, such as `live`; may be empty.
-    pub app: String,
-    /// The stream name, or a key; not empty, percent-decoded, free of control characters.
-    pub name: SecretText,
-    /// `k=v&k=v` of stream name and server address together, as sent.
-    pub query: SecretText,
-    /// The user whose password it has proven.
-    pub user: Option<String>,
-    /// Host of the server address, without port.
-    pub tc_url_host: Option<String>,
-    /// What the player calls itself, for logs.
-    pub flash_ver: Option<String>,
-}
-
-/// The owner's word on a [`PlayRequest`].
+/// The owner's word on [`Event::PlayRequested`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PlayVerdict {
     /// Media follow.
@@ -242,16 +224,9 @@ impl Session {
             let text = "This connection publishes a stream; play over another.";
             return self.link.status(stream, "error", "NetStream.Play.Failed", text, []);
         }
-        match connected.server.resolve(&String::from_utf8_lossy(&call.name)) {
-            Ok(resolved) => {
-                self.events.push_back(Event::PlayRequested(PlayRequest {
-                    app: resolved.app,
-                    name: SecretText::new(resolved.name),
-                    query: SecretText::new(resolved.query),
-                    user: connected.user.clone(),
-                    tc_url_host: connected.server.host.clone(),
-                    flash_ver: connected.flash_ver.clone(),
-                }));
+        match connected.request(&call.name) {
+            Ok(request) => {
+                self.events.push_back(Event::PlayRequested(request));
                 let until = self.now + self.settings.timeouts.verdict;
                 // Arguments: null, name, start, duration, reset. Clients count in milliseconds, where the text says
                 // seconds; below 0 means all.
