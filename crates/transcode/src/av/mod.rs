@@ -7,22 +7,24 @@
 //! What is made of frames and packets is left to [`crate::pipeline`].
 
 mod coding;
+mod decoder;
 mod demux;
+mod encoder;
 mod log;
 mod picture;
 mod scaler;
 mod sound;
-mod video;
 
 use ffmpeg_next::{codec, util::error::EAGAIN};
 
 pub(crate) use coding::{can_decode, can_decode_audio, missing_decoders};
+pub(crate) use decoder::VideoDecoder;
 pub(crate) use demux::{Demuxer, StreamInfo, StreamKind};
+pub(crate) use encoder::{Colour, EncoderSettings, VideoEncoder};
 pub(crate) use log::{quiet, to_stderr};
 pub(crate) use picture::{Picture, Pool};
 pub(crate) use scaler::{Rect, Scaler};
 pub(crate) use sound::{AudioDecoder, AudioEncoder, Samples, Stereo};
-pub(crate) use video::{Colour, EncoderSettings, VideoDecoder, VideoEncoder};
 
 /// What a codec answers when asked for output.
 #[derive(Debug)]
