@@ -20,7 +20,7 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 use transcode::{
     Isolation,
-    ladder::{Mode, Preset, RungWish, Wishes},
+    ladder::{Mode, RungWish, Wishes},
 };
 
 use crate::{
@@ -72,7 +72,7 @@ pub(crate) fn wishes(config: &Config) -> anyhow::Result<Wishes> {
             .collect(),
         segment: config.segment.into(),
         longest_segment: config.longest_segment.into(),
-        preset: config.preset.parse::<Preset>()?,
+        preset: config.preset,
         ..Wishes::default()
     })
 }

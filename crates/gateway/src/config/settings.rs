@@ -14,6 +14,7 @@ use super::{
     units::{parse_rate, parse_size, parse_span, show_rate, show_size, show_span},
 };
 use crate::desk::{rules::Rule, webhook};
+use transcode::ladder::{BadPreset, Preset};
 
 /// `SLUICE_…` variables that are not settings.
 pub(super) const OTHER_VARIABLES: &[&str] = &["SLUICE_CONFIG", "SLUICE_BIN", "SLUICE_READY_FILE"];
@@ -98,7 +99,7 @@ pub(crate) struct Config {
     pub min_segments: usize,
     pub ladder: bool,
     pub rungs: Vec<(u32, u64)>,
-    pub preset: String,
+    pub preset: Preset,
     pub worker_memory: u64,
     pub log_filter: String,
     pub log_format: LogFormat,
@@ -146,7 +147,7 @@ impl Default for Config {
             min_segments: 6,
             ladder: true,
             rungs: Vec::new(),
-            preset: "veryfast".to_owned(),
+            preset: Preset::Auto,
             worker_memory: 2 << 30,
             log_filter: "info".to_owned(),
             log_format: LogFormat::Text,
@@ -176,8 +177,6 @@ impl Setting {
         format!("SLUICE_{}", self.key.replace('.', "_").to_uppercase())
     }
 }
-
-const PRESETS: [&str; 6] = ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium"];
 
 /// Every setting, in the order of the example file.
 pub(crate) const SETTINGS: &[Setting] = &[
@@ -519,9 +518,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "ladder.preset",
-        help: "x264 preset of the encoded rungs: ultrafast, superfast, veryfast, faster, fast or medium.",
-        get: |c| c.preset.clone(),
-        set: |c, v| read_choice(v, &PRESETS.map(|preset| (preset, preset.to_owned()))).map(|v| c.preset = v),
+        help: "How hard encoders work. \"auto\": the pictures of x264's veryfast for less CPU; \"economy\": the least CPU at which\n\
+               pictures still look right; \"quality\": better pictures for more CPU. Or one of x264's own presets\n\
+               for all rungs: ultrafast, superfast, veryfast, faster, fast, medium.",
+        get: |c| c.preset.to_string(),
+        set: |c, v| v.trim().parse().map(|v| c.preset = v).map_err(|bad: BadPreset| bad.to_string()),
     },
     Setting {
         key: "ladder.worker_memory",

@@ -7,6 +7,7 @@
 //!  running Plan + Source that came back or changed ─▶ replan ─▶ Plan with the same rungs
 //! ```
 
+mod encoder;
 mod plan;
 mod replan;
 mod size;
@@ -17,11 +18,12 @@ mod tests;
 mod tests_support;
 mod tracks;
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use media::{FrameRate, MediaSpan, TrackId};
 use serde::{Deserialize, Serialize};
 
+pub use encoder::{BadEncoder, BadPreset, EncoderName, Preset};
 pub use plan::plan;
 pub use replan::replan;
 pub use size::{Picture, pictures};
@@ -42,10 +44,12 @@ pub struct Wishes {
     pub segment: MediaSpan,
     /// How long a segment of a copied rung may get; sources with longer GOPs are encoded.
     pub longest_segment: MediaSpan,
-    /// x264's speed setting.
+    /// How hard the encoders work.
     pub preset: Preset,
     /// What becomes of the sound.
     pub audio: AudioWishes,
+    /// What encodes the picture.
+    pub encoder: EncoderName,
 }
 
 /// Whether there is a ladder.
@@ -77,25 +81,6 @@ pub struct AudioWishes {
     pub bitrate_bps: u32,
 }
 
-/// x264's presets, slowest last.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Preset {
-    /// Least work, worst picture for its bits.
-    Ultrafast,
-    /// Very little work.
-    Superfast,
-    /// The usual choice for live.
-    #[default]
-    Veryfast,
-    /// About 1.7 times the work of `veryfast`.
-    Faster,
-    /// About twice the work of `veryfast`.
-    Fast,
-    /// About three times the work of `veryfast`.
-    Medium,
-}
-
 impl Default for Wishes {
     fn default() -> Self {
         Self {
@@ -106,6 +91,7 @@ impl Default for Wishes {
             longest_segment: MediaSpan::from_millis(4000),
             preset: Preset::default(),
             audio: AudioWishes { always_encode: false, bitrate_bps: 128_000 },
+            encoder: EncoderName::default(),
         }
     }
 }
@@ -211,13 +197,16 @@ pub struct EncodeSettings {
     pub profile: Profile,
     /// level_idc: 31 is level 3.1.
     pub level_idc: u8,
-    /// x264's speed setting.
+    /// How hard the encoder works.
     pub preset: Preset,
     /// Every second frame is left out.
     pub halve_rate: bool,
     /// Frames do not come evenly: the cap counts their times rather than their number.
     #[serde(default)]
     pub variable_rate: bool,
+    /// What encodes it.
+    #[serde(default)]
+    pub encoder: EncoderName,
 }
 
 /// The H.264 profiles that are made.
@@ -275,42 +264,6 @@ impl Plan {
         let mut sounds = self.alternates.iter().map(|alternate| &alternate.audio).chain([&self.audio]);
         self.rungs.iter().any(|rung| !rung.is_copy())
             || sounds.any(|audio| matches!(audio, AudioPlan::Encode(_)))
-    }
-}
-
-impl Preset {
-    /// x264's word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ultrafast => "ultrafast",
-            Self::Superfast => "superfast",
-            Self::Veryfast => "veryfast",
-            Self::Faster => "faster",
-            Self::Fast => "fast",
-            Self::Medium => "medium",
-        }
-    }
-}
-
-/// A text that is not one of the presets that make sense for live.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a preset: use ultrafast, superfast, veryfast, faster, fast or medium")]
-pub struct BadPreset(String);
-
-impl FromStr for Preset {
-    type Err = BadPreset;
-    fn from_str(text: &str) -> Result<Self, BadPreset> {
-        use Preset::*;
-        [Ultrafast, Superfast, Veryfast, Faster, Fast, Medium]
-            .into_iter()
-            .find(|preset| preset.as_str() == text)
-            .ok_or_else(|| BadPreset(text.to_owned()))
-    }
-}
-
-impl fmt::Display for Preset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -362,6 +362,7 @@ pub(super) fn settings(
         preset: wishes.preset,
         halve_rate,
         variable_rate: false,
+        encoder: wishes.encoder,
     }
 }
 

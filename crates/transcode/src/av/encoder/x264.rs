@@ -3,6 +3,7 @@
 use ffmpeg_next::Dictionary;
 
 use super::EncoderSettings;
+use crate::ladder::Preset;
 
 pub(super) const NAME: &str = "libx264";
 
@@ -17,7 +18,7 @@ pub(super) fn options(settings: &EncoderSettings) -> Dictionary<'static> {
     // x264 writes this into the stream, and receivers (ours too) believe it.
     let keyint = settings.gop.map_or_else(|| "infinite".to_owned(), |frames| frames.to_string());
     for (key, value) in [
-        ("preset", settings.preset.as_str().to_owned()),
+        ("preset", preset(settings.preset).to_owned()),
         ("profile", settings.profile.as_str().to_owned()),
         ("b", settings.bitrate_bps.to_string()),
         ("maxrate", settings.maxrate_bps.to_string()),
@@ -34,4 +35,14 @@ pub(super) fn options(settings: &EncoderSettings) -> Dictionary<'static> {
         options.set(key, &value);
     }
     options
+}
+
+/// x264's own preset that stands nearest.
+fn preset(preset: Preset) -> &'static str {
+    match preset {
+        Preset::Economy => "superfast",
+        Preset::Auto => "veryfast",
+        Preset::Quality => "faster",
+        own => own.as_str(),
+    }
 }
