@@ -4,8 +4,8 @@
     benches/ladder/search.py CLIP RUNG:KBITS[,RUNG:KBITS…] NAME=PRESET[:OPTION=VALUE…] …
 
 CLIP is one of benches/ladder/clips.sh; RUNG is a height. Pictures are scaled once, each rung from the next larger, into
-target/bench-clips; then each candidate encodes them with one thread, alternating with the others, RUNS times (environment,
-2), the least CPU of its runs counting. Quality is that of the decoded rung, enlarged (bicubic) to the clip's size, against
+target/bench-clips; then each candidate encodes them with one thread, RUNS times (environment, 2), the least CPU of its runs
+counting. Quality is that of the decoded rung, enlarged (bicubic) to the clip's size, against
 the clip; every SUBSAMPLE-th frame (4). `keyint=infinite` and a key frame forced every 60 frames, as in Sluice.
 """
 import json, os, resource, subprocess, sys, tempfile
@@ -73,21 +73,18 @@ def main():
     for height, kbits in rungs:
         with tempfile.TemporaryDirectory(dir=clip.parent) as work:
             reading = min(cpu(["ffmpeg", "-v", "error", "-threads", "1", "-i", str(sources[height]), "-f", "null", "-"]) for _ in range(2))
-            took = {name: 1e9 for name, _ in candidates}
-            for _ in range(RUNS):
-                for name, settings in candidates:
-                    took[name] = min(took[name], encode(sources[height], kbits, settings, f"{work}/{name}.mp4") - reading)
             base = None
             for name, settings in candidates:
                 path = f"{work}/{name}.mp4"
+                took = min(encode(sources[height], kbits, settings, path) for _ in range(RUNS)) - reading
                 length = float(subprocess.run(
                     ["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", path],
                     check=True, capture_output=True, text=True).stdout)
                 rate = os.path.getsize(path) * 8 / length / 1000
                 vmaf, ssim, psnr = quality(path, clip)
-                base = base or (took[name], vmaf, ssim, psnr)
+                base = base or (took, vmaf, ssim, psnr)
                 print(
-                    f"{clip.stem:<12} {height:>4} {name:<26} cpu {took[name] / base[0]:5.2f} ({took[name] / length:.4f} s/s)"
+                    f"{clip.stem:<12} {height:>4} {name:<12} cpu {took / base[0]:5.2f} ({took / length:.4f} s/s)"
                     f"  VMAF {vmaf:6.2f} {vmaf - base[1]:+6.2f}  SSIM {ssim - base[2]:+.4f}  PSNR {psnr - base[3]:+5.2f}"
                     f"  {rate:6.0f} kbit/s  {settings}", flush=True)
 

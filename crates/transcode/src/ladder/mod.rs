@@ -17,6 +17,7 @@ mod tests;
 #[cfg(test)]
 mod tests_support;
 mod tracks;
+mod tuning;
 
 use std::fmt;
 
@@ -28,6 +29,7 @@ pub use plan::plan;
 pub use replan::replan;
 pub use size::{Picture, pictures};
 pub(crate) use size::{cap, level};
+pub use tuning::{X264, x264};
 
 use crate::source::{Rate, level_name};
 
