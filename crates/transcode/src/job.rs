@@ -54,6 +54,9 @@ pub struct VideoRung {
     pub frame_rate: Option<FrameRate>,
     /// How it is encoded.
     pub settings: EncodeSettings,
+    /// It starts without an encoder, until [`crate::Transcoder::want`] asks for it.
+    #[serde(default)]
+    pub shed: bool,
 }
 
 /// Sound work.
@@ -91,6 +94,7 @@ impl Job {
                     height: rung.height,
                     frame_rate: rung.frame_rate,
                     settings: settings.clone(),
+                    shed: false,
                 }),
             })
             .collect();

@@ -19,6 +19,7 @@ pub mod encode;
 pub mod file;
 mod job;
 pub mod ladder;
+mod load;
 mod pipeline;
 pub mod source;
 mod transcoder;
@@ -26,5 +27,6 @@ mod worker;
 
 pub use codecs::{CodecCheck, can_decode, can_decode_audio, probe_codecs};
 pub use job::{AudioJob, Fault, Job, VideoJob, VideoRung};
+pub use load::{Cost, Load, RungLoad};
 pub use transcoder::{Input, Isolation, Output, SendError, StartError, Stats, Transcoder};
 pub use worker::worker_main;

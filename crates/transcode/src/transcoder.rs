@@ -11,15 +11,19 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
 
 use media::{AudioConfig, MediaSpan, MediaTime, Packet, TrackId, TrackKind, VideoConfig};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use crate::{Job, pipeline, worker};
+use crate::{
+    Job, Load,
+    load::{Meters, process_cpu_micros},
+    pipeline, worker,
+};
 
 /// Inputs waiting for the transcoder: about six seconds of picture and sound, which covers what gathers while a source
 /// is looked at and while a worker starts.
@@ -71,6 +75,22 @@ pub enum Output {
         rung: usize,
         /// The picture.
         packet: Packet,
+    },
+    /// Encoders were opened or closed. Always at a cut, and before any picture from there on; told first, right after
+    /// `Ready`, where a rung starts without an encoder.
+    Rungs {
+        /// Pictures from this time on are concerned.
+        from: MediaTime,
+        /// For each rung of the job the rung whose pictures stand in for its own: itself where it has an encoder, else
+        /// the next smaller that has; `None` where there is none.
+        by: Vec<Option<usize>>,
+        /// Configuration of each rung as last opened.
+        video: Vec<VideoConfig>,
+    },
+    /// The last picture of a rung's encoder, which was closed, has come.
+    Drained {
+        /// Which of the job's rungs.
+        rung: usize,
     },
     /// Coded sound; its track is that of the sound it was made of.
     Audio(Packet),
@@ -147,6 +167,14 @@ pub(crate) struct Progress {
     /// Newest dts of a picture put in, and what has come out of each rung.
     video_in: AtomicI64,
     video_out: Vec<AtomicI64>,
+    /// A bit for each rung that has an encoder.
+    running: AtomicU64,
+    /// A bit for each rung that is to have one.
+    wanted: watch::Sender<u64>,
+    /// Written by a pipeline in this process.
+    meters: Meters,
+    /// What a worker process told.
+    load: Mutex<Option<Load>>,
 }
 
 impl Transcoder {
@@ -161,8 +189,7 @@ impl Transcoder {
     pub async fn start(isolation: Isolation, job: Job) -> Result<Self, StartError> {
         let (input, inbox) = mpsc::channel(INPUT_QUEUE);
         let (outbox, output) = mpsc::channel(OUTPUT_QUEUE);
-        let rungs = job.video.as_ref().map_or(0, |video| video.rungs.len());
-        let progress = Arc::new(Progress::new(rungs));
+        let progress = Arc::new(Progress::new(&job));
         let runner = match isolation {
             Isolation::Process { exe } => {
                 Runner::Process(worker::Host::start(exe, job, inbox, outbox, Arc::clone(&progress))?)
@@ -224,6 +251,17 @@ impl Transcoder {
         self.progress.stats()
     }
 
+    /// Which rungs are to have an encoder, in the job's order; others keep theirs. Takes effect at the next cut that the
+    /// transcoder comes to, ahead of what waits in the queue, and is told by [`Output::Rungs`].
+    pub fn want(&self, rungs: &[bool]) {
+        self.progress.set_wanted(rungs.iter().rev().fold(0, |mask, wanted| mask << 1 | u64::from(*wanted)));
+    }
+
+    /// What its parts have cost so far; of a worker process told about once a second.
+    pub fn load(&self) -> Load {
+        self.progress.load()
+    }
+
     /// The worker's process id; `None` in a thread, or after the process was reaped.
     pub fn worker_pid(&self) -> Option<u32> {
         match &self.runner {
@@ -244,12 +282,51 @@ fn video_dts(input: &Input) -> Option<i64> {
 const NEVER: i64 = i64::MIN;
 
 impl Progress {
-    pub(crate) fn new(rungs: usize) -> Self {
+    pub(crate) fn new(job: &Job) -> Self {
+        let rungs = job.video.as_ref().map_or(&[][..], |video| &video.rungs[..]);
+        let wanted = rungs.iter().rev().fold(0, |mask, rung| mask << 1 | u64::from(!rung.shed));
         Self {
             stats: Mutex::default(),
             video_in: AtomicI64::new(NEVER),
-            video_out: (0..rungs).map(|_| AtomicI64::new(NEVER)).collect(),
+            video_out: rungs.iter().map(|_| AtomicI64::new(NEVER)).collect(),
+            running: AtomicU64::new(wanted),
+            wanted: watch::Sender::new(wanted),
+            meters: Meters::new(rungs.len()),
+            load: Mutex::new(None),
         }
+    }
+
+    /// Whether a rung is to have an encoder.
+    pub(crate) fn wants(&self, rung: usize) -> bool {
+        rung < 64 && *self.wanted.borrow() >> rung & 1 == 1
+    }
+
+    /// The same of all rungs, a bit each, as it changes.
+    pub(crate) fn wanted(&self) -> watch::Receiver<u64> {
+        self.wanted.subscribe()
+    }
+
+    pub(crate) fn set_wanted(&self, mask: u64) {
+        self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, mask) != mask);
+    }
+
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    fn load(&self) -> Load {
+        let told = self.load.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        told.unwrap_or_else(|| self.meters.read())
+    }
+
+    /// A worker process told what it cost.
+    pub(crate) fn set_load(&self, load: Load) {
+        *self.load.lock().unwrap_or_else(PoisonError::into_inner) = Some(load);
+    }
+
+    /// What a worker process tells of itself.
+    pub(crate) fn own_load(&self) -> Load {
+        Load { process_cpu_micros: process_cpu_micros(), ..self.meters.read() }
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -269,6 +346,16 @@ impl Progress {
     }
 
     fn note_out(&self, output: &Output) {
+        if let Output::Rungs { by, from, .. } = output {
+            let mut running = 0;
+            for (rung, _) in by.iter().enumerate().filter(|(rung, by)| **by == Some(*rung)) {
+                running |= 1u64.checked_shl(rung as u32).unwrap_or(0);
+                if let Some(out) = self.video_out.get(rung) {
+                    out.fetch_max(from.ticks(), Ordering::Relaxed);
+                }
+            }
+            self.running.store(running, Ordering::Relaxed);
+        }
         if let Output::Video { rung, packet } = output
             && let Some(rung) = self.video_out.get(*rung)
         {
@@ -278,7 +365,13 @@ impl Progress {
 
     fn behind(&self) -> MediaSpan {
         let newest = self.video_in.load(Ordering::Relaxed);
-        let slowest = self.video_out.iter().map(|rung| rung.load(Ordering::Relaxed)).min();
+        let running = self.running.load(Ordering::Relaxed);
+        let rungs = self
+            .video_out
+            .iter()
+            .enumerate()
+            .filter(|(rung, _)| running.checked_shr(*rung as u32).unwrap_or(0) & 1 == 1);
+        let slowest = rungs.map(|(_, out)| out.load(Ordering::Relaxed)).min();
         match slowest {
             Some(slowest) if newest != NEVER => MediaSpan::from_ticks(newest.saturating_sub(slowest).max(0)),
             _ => MediaSpan::ZERO,

@@ -125,6 +125,14 @@ impl Frames {
         }
     }
 
+    /// Frames before `at` are not wanted, and cuts before it are past.
+    pub(super) fn skip_to(&mut self, at: i64) {
+        while self.cuts.front().is_some_and(|cut| *cut < at) {
+            self.cuts.pop_front();
+        }
+        self.last_pts = self.last_pts.max(Some(at - 1));
+    }
+
     /// The frame's place; `None` when it has no time, or one not above the last frame's.
     pub(super) fn place(&mut self, picture: &Picture) -> Option<Place> {
         self.place_at(picture.pts())

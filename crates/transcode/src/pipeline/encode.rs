@@ -1,7 +1,10 @@
 //! One rung's encoder on a thread of its own.
 
 use std::{
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread,
 };
 
@@ -12,6 +15,8 @@ use super::Ended;
 use crate::{
     Output, VideoRung,
     av::{Colour, EncoderSettings, Picture, Received, VideoEncoder},
+    load::Meter,
+    transcoder::Progress,
 };
 
 /// Frames waiting for one encoder: enough to ride over its slow frames, little enough that memory stays small.
@@ -27,6 +32,8 @@ pub(super) struct Marked(pub(super) Picture);
 
 /// The pipeline's end of an encoder thread. Dropped, the thread ends without finishing, and is joined.
 pub(super) struct Encoder {
+    rung: usize,
+    progress: Arc<Progress>,
     frames: Option<SyncSender<Work>>,
     thread: Option<thread::JoinHandle<Result<(), Ended>>>,
 }
@@ -46,19 +53,22 @@ impl Encoder {
         job: &VideoRung,
         colour: Colour,
         outbox: mpsc::Sender<Output>,
+        progress: Arc<Progress>,
     ) -> Result<(Self, h264::Config), Ended> {
         let encoder = VideoEncoder::open(&settings(job, colour))?;
         let config = encoder.config()?;
         let (frames, inbox) = sync_channel(FRAMES);
         // Linux keeps 15 characters of the name.
-        let thread = thread::Builder::new()
-            .name(format!("x264-{}", job.name))
-            .spawn(move || Worker { rung, encoder, outbox, last_dts: None }.run(&inbox))?;
-        Ok((Self { frames: Some(frames), thread: Some(thread) }, config))
+        let thread = thread::Builder::new().name(format!("x264-{}", job.name)).spawn({
+            let progress = Arc::clone(&progress);
+            move || Worker { rung, encoder, outbox, progress, last_dts: None, last_pts: None }.run(&inbox)
+        })?;
+        Ok((Self { rung, progress, frames: Some(frames), thread: Some(thread) }, config))
     }
 
     /// Hands a picture over, waiting for room.
     pub(super) fn push(&mut self, picture: Marked) -> Result<(), Ended> {
+        self.meter().enters();
         let sent = self.frames.as_ref().is_some_and(|frames| frames.send(Work::Frame(picture)).is_ok());
         if sent { Ok(()) } else { Err(self.why()) }
     }
@@ -77,6 +87,10 @@ impl Encoder {
             Err(error) => error,
             Ok(()) => Ended::Abandoned,
         }
+    }
+
+    fn meter(&self) -> &Meter {
+        &self.progress.meters().rungs[self.rung]
     }
 
     fn join(&mut self) -> Result<(), Ended> {
@@ -99,6 +113,11 @@ impl Drop for Encoder {
 }
 
 impl Finishing {
+    /// Whether its last picture has come out, so that joining takes no time.
+    pub(super) fn is_done(&self) -> bool {
+        self.0.thread.as_ref().is_none_or(thread::JoinHandle::is_finished)
+    }
+
     pub(super) fn join(mut self) -> Result<(), Ended> {
         self.0.join()
     }
@@ -108,7 +127,9 @@ struct Worker {
     rung: usize,
     encoder: VideoEncoder,
     outbox: mpsc::Sender<Output>,
+    progress: Arc<Progress>,
     last_dts: Option<i64>,
+    last_pts: Option<i64>,
 }
 
 impl Worker {
@@ -116,21 +137,35 @@ impl Worker {
         loop {
             match frames.recv() {
                 Ok(Work::Frame(Marked(picture))) => {
-                    self.encoder.send(&picture)?;
+                    self.meter().leaves();
+                    if let (Some(last), Some(pts)) = (self.last_pts, picture.pts()) {
+                        self.meter().content(pts - last);
+                    }
+                    self.last_pts = picture.pts();
+                    let meter = &self.progress.meters().rungs[self.rung];
+                    meter.time(|| self.encoder.send(&picture))?;
                     drop(picture); // x264 has its own copy; the pool may have this one back
                     self.pump()?;
                 }
                 Ok(Work::Finish) => {
                     self.encoder.finish()?;
-                    return self.pump();
+                    self.pump()?;
+                    let drained = Output::Drained { rung: self.rung };
+                    return self.outbox.blocking_send(drained).map_err(|_| Ended::Abandoned);
                 }
                 Err(_) => return Ok(()),
             }
         }
     }
 
+    fn meter(&self) -> &Meter {
+        &self.progress.meters().rungs[self.rung]
+    }
+
     fn pump(&mut self) -> Result<(), Ended> {
-        while let Received::Output(coded) = self.encoder.receive()? {
+        loop {
+            let meter = &self.progress.meters().rungs[self.rung];
+            let Received::Output(coded) = meter.time(|| self.encoder.receive())? else { return Ok(()) };
             // x264 makes them rise; a time base as fine as ours leaves it room to.
             let dts = self.last_dts.map_or(coded.dts, |last| coded.dts.max(last + 1));
             self.last_dts = Some(dts);
@@ -145,7 +180,6 @@ impl Worker {
             let output = Output::Video { rung: self.rung, packet };
             self.outbox.blocking_send(output).map_err(|_| Ended::Abandoned)?;
         }
-        Ok(())
     }
 }
 

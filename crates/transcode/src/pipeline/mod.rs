@@ -30,6 +30,7 @@ use tokio::sync::mpsc;
 use crate::{
     AudioJob, Fault, Input, Job, Output, Stats, VideoJob,
     av::{self, CodecError},
+    source::SAME_TIME,
     transcoder::Progress,
 };
 
@@ -99,15 +100,18 @@ fn run(
     job: Job,
     mut inbox: mpsc::Receiver<Input>,
     outbox: &mpsc::Sender<Output>,
-    progress: &Progress,
+    progress: &Arc<Progress>,
 ) -> Result<(), Ended> {
-    let mut video = job.video.map(|job| Video::open(job, outbox)).transpose()?;
+    let mut video = job.video.map(|job| Video::open(job, outbox, progress)).transpose()?;
     let mut sounds: Vec<Sound> = job.audio.iter().map(Sound::open).collect::<Result<_, _>>()?;
     let ready = Output::Ready {
         video: video.as_ref().map(|video| video.rungs.configs().to_vec()).unwrap_or_default(),
         audio: sounds.iter().map(|sound| (sound.track.id(), sound.track.config().clone())).collect(),
     };
     outbox.blocking_send(ready).map_err(|_| Ended::Abandoned)?;
+    if let Some(word) = video.as_ref().and_then(|video| video.rungs.first_word()) {
+        outbox.blocking_send(word).map_err(|_| Ended::Abandoned)?;
+    }
     let mut stats = Stats::default();
     loop {
         let input = inbox.blocking_recv().ok_or(Ended::Abandoned)?;
@@ -162,26 +166,56 @@ struct Video {
     decoder: decode::Decoder,
     frames: decode::Frames,
     rungs: scale::Rungs,
+    progress: Arc<Progress>,
+    /// No rung had an encoder, and one is wanted again: frames are decoded for the cut that will open it.
+    waking: bool,
+    last_pts: Option<i64>,
 }
 
 impl Video {
-    fn open(job: VideoJob, outbox: &mpsc::Sender<Output>) -> Result<Self, Ended> {
+    fn open(job: VideoJob, outbox: &mpsc::Sender<Output>, progress: &Arc<Progress>) -> Result<Self, Ended> {
         Ok(Self {
             track: job.track,
             decoder: decode::Decoder::open(&job.config, job.frame_rate)?,
             frames: decode::Frames::default(),
-            rungs: scale::Rungs::open(&job, outbox)?,
+            rungs: scale::Rungs::open(&job, outbox, progress)?,
+            progress: Arc::clone(progress),
+            waking: false,
+            last_pts: None,
         })
     }
 
     fn packet(&mut self, packet: &Packet, stats: &mut Stats) -> Result<(), Ended> {
-        self.decoder.send(packet, stats)?;
+        if self.sleeps(packet) {
+            return Ok(());
+        }
+        self.progress.meters().decoder.time(|| self.decoder.send(packet, stats))?;
         self.pump(stats)
+    }
+
+    /// While no rung has an encoder nothing is decoded, until the first keyframe after one is wanted again.
+    fn sleeps(&mut self, packet: &Packet) -> bool {
+        if !self.rungs.idle() {
+            self.waking = false;
+            return false;
+        }
+        if !self.waking && packet.keyframe {
+            self.waking = self.rungs.any_wanted();
+            // What the decoder still holds of the time before is of no use.
+            self.frames.skip_to((packet.pts - SAME_TIME).ticks());
+        }
+        !self.waking
     }
 
     /// All that the decoder has ready goes to the rungs.
     fn pump(&mut self, stats: &mut Stats) -> Result<(), Ended> {
-        while let Some(picture) = self.decoder.receive(stats)? {
+        let progress = Arc::clone(&self.progress);
+        let decoder = &progress.meters().decoder;
+        while let Some(picture) = decoder.time(|| self.decoder.receive(stats))? {
+            if let (Some(last), Some(pts)) = (self.last_pts, picture.pts()) {
+                decoder.content(pts - last);
+            }
+            self.last_pts = picture.pts();
             match self.frames.place(&picture) {
                 Some(place) => self.rungs.push(&picture, place)?,
                 None => stats.frames_dropped += 1,

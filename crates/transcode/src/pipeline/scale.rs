@@ -1,26 +1,36 @@
 //! From one decoded frame to a picture for every rung: each from the next larger one, by reference where size and
 //! format are right already.
 
-use media::VideoConfig;
+use std::sync::Arc;
+
+use media::{MediaTime, VideoConfig};
 use tokio::sync::mpsc;
 
 use super::{
     Ended, colour,
     decode::Place,
-    encode::{Encoder, Marked},
+    encode::{Encoder, Finishing, Marked},
 };
 use crate::{
     Output, VideoJob,
-    av::{CodecError, Picture, Pool, Rect, Scaler},
+    av::{CodecError, Colour, Picture, Pool, Rect, Scaler},
+    transcoder::Progress,
 };
 
 /// Shapes that differ by less than this are filled without bars: rounding to even sizes makes up to 1 %.
 const SAME_SHAPE: f64 = 0.015;
 
 /// All encoded rungs, largest first.
+///
+/// Each has an encoder only as long as it is wanted ([`crate::Transcoder::want`]): at every cut what is not wanted any
+/// more is drained and closed, and what is wanted again is opened. Rungs without are passed over when scaling.
 pub(super) struct Rungs {
     rungs: Vec<Rung>,
     configs: Vec<VideoConfig>,
+    job: VideoJob,
+    colour: Colour,
+    outbox: mpsc::Sender<Output>,
+    progress: Arc<Progress>,
 }
 
 struct Rung {
@@ -33,17 +43,26 @@ struct Rung {
     /// Built when a frame first needs scaling, and again when the frames' size changes.
     scaler: Option<(Scaler, (u32, u32))>,
     pool: Pool,
-    encoder: Encoder,
+    encoder: Option<Encoder>,
+    /// The encoder before, which still has pictures.
+    ending: Option<Finishing>,
 }
 
 impl Rungs {
-    /// Opens every rung's encoder and starts its thread.
-    pub(super) fn open(job: &VideoJob, outbox: &mpsc::Sender<Output>) -> Result<Self, Ended> {
+    /// Opens every rung's encoder and starts its thread; those that are shed from the start are closed again, since
+    /// what they would be coded in is to be known.
+    pub(super) fn open(
+        job: &VideoJob,
+        outbox: &mpsc::Sender<Output>,
+        progress: &Arc<Progress>,
+    ) -> Result<Self, Ended> {
         let colour = colour::of(&job.config);
         let mut configs = Vec::with_capacity(job.rungs.len());
         let mut rungs = Vec::with_capacity(job.rungs.len());
         for (index, rung) in job.rungs.iter().enumerate() {
-            let (encoder, config) = Encoder::start(index, rung, colour, outbox.clone())?;
+            let (encoder, config) =
+                Encoder::start(index, rung, colour, outbox.clone(), Arc::clone(progress))?;
+            progress.meters().rungs[index].runs(!rung.shed);
             configs.push(VideoConfig::H264(config));
             rungs.push(Rung {
                 width: rung.width,
@@ -52,10 +71,75 @@ impl Rungs {
                 took_last: false,
                 scaler: None,
                 pool: Pool::new(rung.width, rung.height),
-                encoder,
+                encoder: (!rung.shed).then_some(encoder),
+                ending: None,
             });
         }
-        Ok(Self { rungs, configs })
+        let (outbox, progress) = (outbox.clone(), Arc::clone(progress));
+        Ok(Self { rungs, configs, job: job.clone(), colour, outbox, progress })
+    }
+
+    /// What is to be told right after `Ready`, where a rung starts without an encoder.
+    pub(super) fn first_word(&self) -> Option<Output> {
+        let shed = self.rungs.iter().any(|rung| rung.encoder.is_none());
+        shed.then(|| self.word(MediaTime::from_ticks(i64::MIN)))
+    }
+
+    /// No rung has an encoder: frames are of no use.
+    pub(super) fn idle(&self) -> bool {
+        self.rungs.iter().all(|rung| rung.encoder.is_none())
+    }
+
+    /// Whether a rung is to have an encoder.
+    pub(super) fn any_wanted(&self) -> bool {
+        (0..self.rungs.len()).any(|rung| self.progress.wants(rung))
+    }
+
+    fn word(&self, from: MediaTime) -> Output {
+        let runs = |rung: &usize| self.rungs[*rung].encoder.is_some();
+        let by = (0..self.rungs.len()).map(|rung| (rung..self.rungs.len()).find(runs)).collect();
+        Output::Rungs { from, by, video: self.configs.clone() }
+    }
+
+    /// At a cut: closes the encoders that are not wanted any more, and opens those that are wanted again.
+    fn settle(&mut self, at: i64) -> Result<(), Ended> {
+        let mut closed = Vec::new();
+        let mut changed = false;
+        for (index, rung) in self.rungs.iter_mut().enumerate() {
+            if let Some(ended) = rung.ending.take_if(|ending| ending.is_done()) {
+                ended.join()?;
+            }
+            let wanted = self.progress.wants(index);
+            if wanted && rung.encoder.is_none() && rung.ending.is_none() {
+                let job = &self.job.rungs[index];
+                match Encoder::start(index, job, self.colour, self.outbox.clone(), Arc::clone(&self.progress))
+                {
+                    Ok((encoder, config)) => {
+                        self.configs[index] = VideoConfig::H264(config);
+                        rung.encoder = Some(encoder);
+                        rung.took_last = false;
+                        changed = true;
+                    }
+                    // It stays as it is, and is tried again at the next cut.
+                    Err(error) => tracing::warn!(rung = job.name, %error, "a rung cannot be taken up again"),
+                }
+            } else if !wanted && let Some(encoder) = rung.encoder.take() {
+                closed.push((index, encoder));
+                changed = true;
+            }
+            self.progress.meters().rungs[index].runs(rung.encoder.is_some());
+        }
+        if changed {
+            // Before the closed ones' last pictures, and before any picture from here on.
+            let word = self.word(MediaTime::from_ticks(at));
+            self.outbox.blocking_send(word).map_err(|_| Ended::Abandoned)?;
+        }
+        for (index, encoder) in closed {
+            self.rungs[index].ending = Some(encoder.finish());
+            self.rungs[index].scaler = None;
+            self.rungs[index].pool.clear();
+        }
+        Ok(())
     }
 
     /// The parameter sets of each rung.
@@ -65,18 +149,27 @@ impl Rungs {
 
     /// Makes the frame's picture for every rung that takes it. Waits while an encoder is busy.
     pub(super) fn push(&mut self, picture: &Picture, place: Place) -> Result<(), Ended> {
+        if place.cut {
+            self.settle(place.pts)?;
+        }
         let wanted: Vec<bool> = self.rungs.iter_mut().map(|rung| rung.wants(place)).collect();
         let mut larger: Option<Picture> = None;
         for (index, rung) in self.rungs.iter_mut().enumerate() {
             if !wanted[index..].contains(&true) {
                 break;
             }
+            if rung.encoder.is_none() {
+                continue;
+            }
             // Also where only a smaller rung wants it: scaling from the next larger is what makes it cheap.
-            let mut made = rung.fit(larger.as_ref().unwrap_or(picture))?;
+            let meter = &self.progress.meters().rungs[index];
+            let mut made = meter.time(|| rung.fit(larger.as_ref().unwrap_or(picture)))?;
             if wanted[index] {
                 let shared = made.share()?;
                 made.mark(place.pts, place.cut);
-                rung.encoder.push(Marked(made))?;
+                if let Some(encoder) = &mut rung.encoder {
+                    encoder.push(Marked(made))?;
+                }
                 larger = Some(shared);
             } else {
                 larger = Some(made);
@@ -88,7 +181,12 @@ impl Rungs {
     /// Everything that the encoders hold comes out; their threads end.
     pub(super) fn finish(self) -> Result<(), Ended> {
         // All are told before any is waited for, so that they finish side by side.
-        let ending: Vec<_> = self.rungs.into_iter().map(|rung| rung.encoder.finish()).collect();
+        let ending: Vec<_> = self
+            .rungs
+            .into_iter()
+            .flat_map(|rung| [rung.ending, rung.encoder.map(Encoder::finish)])
+            .flatten()
+            .collect();
         ending.into_iter().try_for_each(|encoder| encoder.join())
     }
 }
@@ -96,6 +194,9 @@ impl Rungs {
 impl Rung {
     /// A halved rung takes every second frame, and every frame that opens a segment.
     fn wants(&mut self, place: Place) -> bool {
+        if self.encoder.is_none() {
+            return false;
+        }
         let wanted = !self.halve || place.cut || !self.took_last;
         self.took_last = wanted;
         wanted

@@ -6,6 +6,7 @@ use std::{
     process::{self, ExitCode},
     sync::Arc,
     thread,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Resource, Rlimit, Signal};
@@ -20,6 +21,8 @@ const READ_AHEAD: usize = 16;
 const WRITE_BEHIND: usize = 16;
 /// Added to the process's nice value, so that the gateway's own work goes first.
 const NICENESS: i32 = 5;
+/// How often it is told what the work costs.
+const LOAD_EVERY: Duration = Duration::from_secs(1);
 
 /// What `sluice worker` runs; its standard input must be the host's socket. Ends when the job is done, or exits when the
 /// socket ends. To be called first thing in `main`: it blocks, so not inside a tokio runtime.
@@ -44,19 +47,20 @@ fn run() -> io::Result<()> {
     let mut buffer = Vec::new();
     let job: Job = match read(&mut from, &mut buffer)? {
         Some(ToWorker::Job(job)) => *job,
-        Some(ToWorker::Input(_)) => return Err(io::Error::other("an input came before the job")),
+        Some(_) => return Err(io::Error::other("an input came before the job")),
         None => return Ok(()),
     };
     limit(&job)?;
     let (input, inbox) = mpsc::channel(READ_AHEAD);
-    thread::Builder::new().name("inputs".into()).spawn(move || take_inputs(from, buffer, input))?;
     let (outbox, mut output) = mpsc::channel(WRITE_BEHIND);
-    let rungs = job.video.as_ref().map_or(0, |video| video.rungs.len());
-    let progress = Arc::new(Progress::new(rungs));
+    let progress = Arc::new(Progress::new(&job));
+    let control = Arc::clone(&progress);
+    thread::Builder::new().name("inputs".into()).spawn(move || take_inputs(from, buffer, input, &control))?;
     // Not joined: a codec may hang, and the end of this function is the end of the process.
     pipeline::in_thread(job, inbox, outbox, Arc::clone(&progress))?.detach();
     let mut to = socket;
     let mut told = progress.stats();
+    let mut load_told = Instant::now();
     while let Some(message) = output.blocking_recv() {
         let last = matches!(message, Output::Finished | Output::Failed(_));
         let stats = progress.stats();
@@ -67,6 +71,10 @@ fn run() -> io::Result<()> {
             told = stats;
             write(&mut to, &FromWorker::Stats(stats))?;
         }
+        if last || load_told.elapsed() >= LOAD_EVERY {
+            load_told = Instant::now();
+            write(&mut to, &FromWorker::Load(progress.own_load()))?;
+        }
         write(&mut to, &FromWorker::Output(message))?;
         if last {
             return Ok(());
@@ -76,7 +84,12 @@ fn run() -> io::Result<()> {
 }
 
 /// Reads until the host is gone; then nobody wants the rest.
-fn take_inputs(mut from: impl io::Read, mut buffer: Vec<u8>, input: mpsc::Sender<Input>) {
+fn take_inputs(
+    mut from: impl io::Read,
+    mut buffer: Vec<u8>,
+    input: mpsc::Sender<Input>,
+    progress: &Progress,
+) {
     loop {
         match read(&mut from, &mut buffer) {
             Ok(Some(ToWorker::Input(message))) => {
@@ -84,6 +97,7 @@ fn take_inputs(mut from: impl io::Read, mut buffer: Vec<u8>, input: mpsc::Sender
                     return; // the pipeline has ended and says why
                 }
             }
+            Ok(Some(ToWorker::Want(mask))) => progress.set_wanted(mask),
             Ok(Some(ToWorker::Job(_))) => {}
             Ok(None) => process::exit(0),
             Err(error) => {

@@ -25,7 +25,7 @@ use tokio::{
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
     process::{Child, Command},
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -80,7 +80,7 @@ impl Host {
         let stop = CancellationToken::new();
         let (reading, writing) = ours.into_split();
         let (mut feeding, mut logging) = (JoinSet::new(), JoinSet::new());
-        feeding.spawn(feed(writing, job, inbox));
+        feeding.spawn(feed(writing, job, inbox, progress.wanted()));
         if let Some(stderr) = child.stderr.take() {
             logging.spawn(log(stderr, child.id().unwrap_or(0)));
         }
@@ -104,7 +104,12 @@ impl Drop for Host {
 }
 
 /// Job and inputs to the worker. Ends when the worker is gone or nothing more can come.
-async fn feed(mut to: OwnedWriteHalf, job: Job, mut inbox: mpsc::Receiver<Input>) {
+async fn feed(
+    mut to: OwnedWriteHalf,
+    job: Job,
+    mut inbox: mpsc::Receiver<Input>,
+    mut wanted: watch::Receiver<u64>,
+) {
     let mut next = Some(ToWorker::Job(Box::new(job)));
     while let Some(message) = next {
         let sent = match frame(&message) {
@@ -118,7 +123,11 @@ async fn feed(mut to: OwnedWriteHalf, job: Job, mut inbox: mpsc::Receiver<Input>
             }
             Err(_) => break, // the worker is gone; the reader sees the same and tells
         }
-        next = inbox.recv().await.map(ToWorker::Input);
+        next = tokio::select! {
+            biased;
+            Ok(()) = wanted.changed() => Some(ToWorker::Want(*wanted.borrow_and_update())),
+            input = inbox.recv() => input.map(ToWorker::Input),
+        };
     }
     inbox.close();
 }
@@ -175,6 +184,7 @@ impl Overseer {
         loop {
             match read_async(&mut from, &mut buffer).await? {
                 Some(FromWorker::Stats(stats)) => self.progress.set_stats(stats),
+                Some(FromWorker::Load(load)) => self.progress.set_load(load),
                 Some(FromWorker::Output(last @ (Output::Finished | Output::Failed(_)))) => {
                     return Ok(Some(last));
                 }

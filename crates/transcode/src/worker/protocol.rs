@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::{Input, Job, Output, Stats};
+use crate::{Input, Job, Load, Output, Stats};
 
 /// Longest message, in bytes: a packet of the largest picture taken is far below.
 pub(super) const MAX_MESSAGE: usize = 16 << 20;
@@ -16,6 +16,8 @@ pub(super) const MAX_MESSAGE: usize = 16 << 20;
 pub(super) enum ToWorker {
     Job(Box<Job>),
     Input(Input),
+    /// Which rungs are to have an encoder, a bit each. Overtakes inputs.
+    Want(u64),
 }
 
 /// Worker to host.
@@ -23,6 +25,7 @@ pub(super) enum ToWorker {
 pub(super) enum FromWorker {
     Output(Output),
     Stats(Stats),
+    Load(Load),
 }
 
 /// A message as it goes on the wire.

@@ -103,6 +103,7 @@ impl Made {
             }
             Output::Video { rung, packet } => self.video[rung].push(packet),
             Output::Audio(packet) => self.audio.push(packet),
+            Output::Rungs { .. } | Output::Drained { .. } => {}
             Output::Finished => self.end = Some(Ok(())),
             Output::Failed(reason) => self.end = Some(Err(reason)),
         }
