@@ -5,7 +5,7 @@ use media::{AudioConfig, FrameRate, MediaSpan, MediaTime, Packet, TrackId, Track
 
 use crate::{
     av::{self, AudioEncoder, CodecError, Colour, EncoderSettings, Picture, Pool, Received, VideoEncoder},
-    ladder::{self, Preset, Profile},
+    ladder::{self, EncoderName, Preset, Profile},
 };
 
 /// Why an encoder did not open or encode: the call, the codec, and FFmpeg's own words.
@@ -83,9 +83,10 @@ impl H264Encoder {
             variable_rate: false,
             gop: Some(settings.gop.max(1)),
             threads: 1,
+            encoder: EncoderName::Libx264,
         })?;
         Ok(Self {
-            config: VideoConfig::H264(encoder.config()?),
+            config: encoder.config()?,
             encoder,
             pool: Pool::new(width, height),
             width: width as usize,

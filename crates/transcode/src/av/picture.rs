@@ -22,8 +22,17 @@ impl Picture {
 
     /// A black 8-bit 4:2:0 picture.
     pub(crate) fn black(width: u32, height: u32) -> Result<Self, CodecError> {
+        let mut picture = Self::blank(Pixel::YUV420P, width, height)?;
+        for (plane, value) in BLACK.into_iter().enumerate() {
+            picture.0.data_mut(plane).fill(value);
+        }
+        Ok(picture)
+    }
+
+    /// A picture with pixels of no certain value.
+    fn blank(format: Pixel, width: u32, height: u32) -> Result<Self, CodecError> {
         let mut frame = frame::Video::empty();
-        frame.set_format(Pixel::YUV420P);
+        frame.set_format(format);
         frame.set_width(width);
         frame.set_height(height);
         // SAFETY: the frame is valid and owned, with format and size set and no buffers yet; it owns what it gets.
@@ -31,10 +40,33 @@ impl Picture {
         if code < 0 {
             return Err(CodecError::new("av_frame_get_buffer", "picture", ffmpeg_next::Error::from(code)));
         }
-        for (plane, value) in BLACK.into_iter().enumerate() {
-            frame.data_mut(plane).fill(value);
-        }
         Ok(Self(frame))
+    }
+
+    /// The same picture, 8-bit 4:2:0, with its two colour planes woven into one, as most accelerators want it.
+    pub(super) fn to_nv12(&self) -> Result<Self, CodecError> {
+        let (width, height) = (self.width(), self.height());
+        let mut woven = Self::blank(Pixel::NV12, width, height)?;
+        let (width, rows) = (width as usize, height as usize);
+        let (from, to) = (self.stride(0), woven.stride(0));
+        for (source, target) in self.0.data(0).chunks(from).zip(woven.0.data_mut(0).chunks_mut(to)).take(rows)
+        {
+            target[..width].copy_from_slice(&source[..width]);
+        }
+        let (blue, red, to) = (self.stride(1), self.stride(2), woven.stride(1));
+        let pairs = self.0.data(1).chunks(blue).zip(self.0.data(2).chunks(red));
+        for ((blue, red), target) in pairs.zip(woven.0.data_mut(1).chunks_mut(to)).take(rows.div_ceil(2)) {
+            let samples = blue.iter().zip(red).take(width.div_ceil(2));
+            for (pair, (blue, red)) in target.chunks_exact_mut(2).zip(samples) {
+                pair.copy_from_slice(&[*blue, *red]);
+            }
+        }
+        // SAFETY: both frames are valid; times and marks are copied, pixels are not touched.
+        let code = unsafe { ffi::av_frame_copy_props(woven.0.as_mut_ptr(), self.0.as_ptr()) };
+        match code {
+            0.. => Ok(woven),
+            _ => Err(CodecError::new("av_frame_copy_props", "picture", ffmpeg_next::Error::from(code))),
+        }
     }
 
     /// Another handle on the same pixels.
@@ -65,6 +97,12 @@ impl Picture {
         let kind = if idr { AVPictureType::AV_PICTURE_TYPE_I } else { AVPictureType::AV_PICTURE_TYPE_NONE };
         // SAFETY: a plain field of a valid frame that is owned here.
         unsafe { (*self.0.as_mut_ptr()).pict_type = kind };
+    }
+
+    /// Whether it was marked to be an IDR picture.
+    pub(super) fn is_marked_idr(&self) -> bool {
+        // SAFETY: a plain field of a valid frame.
+        unsafe { (*self.0.as_ptr()).pict_type == AVPictureType::AV_PICTURE_TYPE_I }
     }
 
     pub(crate) fn width(&self) -> u32 {
@@ -144,5 +182,29 @@ impl Pool {
     /// Forgets the pictures, so that new ones are black: what lies around the image changes.
     pub(crate) fn clear(&mut self) {
         self.pictures.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_woven_and_marks_kept() {
+        let mut picture = Picture::black(6, 4).unwrap();
+        for (plane, rows) in [(0, 4), (1, 2), (2, 2)] {
+            let stride = picture.stride(plane);
+            for row in 0..rows {
+                for column in 0..if plane == 0 { 6 } else { 3 } {
+                    picture.plane_mut(plane)[row * stride + column] = (plane * 100 + row * 10 + column) as u8;
+                }
+            }
+        }
+        picture.mark(4711, true);
+        let woven = picture.to_nv12().unwrap();
+        assert_eq!((woven.format().0, woven.pts(), woven.is_marked_idr()), (Pixel::NV12, Some(4711), true));
+        assert_eq!(woven.0.data(0)[woven.stride(0)..][..6], [10, 11, 12, 13, 14, 15]);
+        assert_eq!(woven.0.data(1)[..6], [100, 200, 101, 201, 102, 202]);
+        assert_eq!(woven.0.data(1)[woven.stride(1)..][..6], [110, 210, 111, 211, 112, 212]);
     }
 }

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use media::{FrameRate, MediaTime, Packet, TrackId, TrackKind, h264};
+use media::{FrameRate, MediaTime, Packet, TrackId, TrackKind, VideoConfig};
 use tokio::sync::mpsc;
 
 use super::Ended;
@@ -54,12 +54,12 @@ impl Encoder {
         colour: Colour,
         outbox: mpsc::Sender<Output>,
         progress: Arc<Progress>,
-    ) -> Result<(Self, h264::Config), Ended> {
+    ) -> Result<(Self, VideoConfig), Ended> {
         let encoder = VideoEncoder::open(&settings(job, colour))?;
         let config = encoder.config()?;
         let (frames, inbox) = sync_channel(FRAMES);
         // Linux keeps 15 characters of the name.
-        let thread = thread::Builder::new().name(format!("x264-{}", job.name)).spawn({
+        let thread = thread::Builder::new().name(format!("enc-{}", job.name)).spawn({
             let progress = Arc::clone(&progress);
             move || Worker { rung, encoder, outbox, progress, last_dts: None, last_pts: None }.run(&inbox)
         })?;
@@ -199,6 +199,7 @@ fn settings(job: &VideoRung, colour: Colour) -> EncoderSettings {
         variable_rate: settings.variable_rate,
         gop: None,
         threads: threads(job.width, job.height, job.frame_rate),
+        encoder: settings.encoder,
     }
 }
 

@@ -63,7 +63,7 @@ impl Rungs {
             let (encoder, config) =
                 Encoder::start(index, rung, colour, outbox.clone(), Arc::clone(progress))?;
             progress.meters().rungs[index].runs(!rung.shed);
-            configs.push(VideoConfig::H264(config));
+            configs.push(config);
             rungs.push(Rung {
                 width: rung.width,
                 height: rung.height,
@@ -115,7 +115,7 @@ impl Rungs {
                 match Encoder::start(index, job, self.colour, self.outbox.clone(), Arc::clone(&self.progress))
                 {
                     Ok((encoder, config)) => {
-                        self.configs[index] = VideoConfig::H264(config);
+                        self.configs[index] = config;
                         rung.encoder = Some(encoder);
                         rung.took_last = false;
                         changed = true;
