@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ladder::{AudioPlan, AudioSettings, EncodeSettings, Plan, Treatment},
     source::Source,
+    worker::Sandbox,
 };
 
 /// Address space that a worker may take unless told otherwise: about ten times what a 1080p ladder needs, most of it
@@ -26,6 +27,8 @@ pub struct Job {
     /// Makes the transcoder misbehave; for tests of what is around it.
     #[doc(hidden)]
     pub fault: Option<Fault>,
+    /// How far a worker process is shut in. Not used in a thread.
+    pub sandbox: Sandbox,
 }
 
 /// Picture work.
@@ -78,6 +81,9 @@ pub enum Fault {
     AbortAtFrame(u64),
     /// The worker stops taking input, for ever, when it has decoded this many frames.
     HangAtFrame(u64),
+    /// When it has decoded this many frames, the decoding thread tries to get out of the worker, and tells how that went
+    /// as [`crate::Output::Tried`].
+    BreakOutAtFrame(u64),
 }
 
 impl Job {
@@ -120,6 +126,7 @@ impl Job {
             audio,
             memory_limit: DEFAULT_MEMORY_LIMIT,
             fault: None,
+            sandbox: Sandbox::Auto,
         })
     }
 }

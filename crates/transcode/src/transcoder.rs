@@ -22,7 +22,8 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     Job, Load,
     load::{Meters, process_cpu_micros},
-    pipeline, worker,
+    pipeline,
+    worker::{self, Attempt},
 };
 
 /// Inputs waiting for the transcoder: about six seconds of picture and sound, which covers what gathers while a source
@@ -98,6 +99,9 @@ pub enum Output {
     Finished,
     /// It ended before its time, with the reason; nothing follows.
     Failed(String),
+    /// What code in the worker tried, and how it went; only after [`crate::Fault::BreakOutAtFrame`].
+    #[doc(hidden)]
+    Tried(Vec<Attempt>),
 }
 
 /// What the transcoder counts. Only ever grows.

@@ -205,6 +205,6 @@ fn settings(job: &VideoRung, colour: Colour) -> EncoderSettings {
 
 fn threads(width: u32, height: u32, rate: Option<FrameRate>) -> usize {
     let load = f64::from(width) * f64::from(height) * rate.map_or(30.0, FrameRate::as_f64);
-    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let cores = super::cores();
     ((load / ONE_THREAD).ceil() as usize).clamp(1, cores.min(MAX_THREADS))
 }

@@ -1,8 +1,10 @@
-//! The worker's own side: limits itself, then runs the pipeline between two ends of its socket.
+//! The worker's own side: limits itself, opens its codecs, shuts itself in, then runs the pipeline between two ends of
+//! its socket.
 
 use std::{
+    fs,
     io::{self, BufReader},
-    os::unix::net::UnixStream,
+    os::{fd::AsRawFd, unix::net::UnixStream},
     process::{self, ExitCode},
     sync::Arc,
     thread,
@@ -12,7 +14,11 @@ use std::{
 use rustix::process::{Resource, Rlimit, Signal};
 use tokio::sync::mpsc;
 
-use super::protocol::{FromWorker, ToWorker, read, write};
+use super::{
+    Layers,
+    protocol::{FromWorker, ToWorker, read, write},
+    sandbox,
+};
 use crate::{Input, Job, Output, av, pipeline, transcoder::Progress};
 
 /// Inputs read ahead of the decoder; more wait in the socket and then in the host.
@@ -23,6 +29,9 @@ const WRITE_BEHIND: usize = 16;
 const NICENESS: i32 = 5;
 /// How often it is told what the work costs.
 const LOAD_EVERY: Duration = Duration::from_secs(1);
+/// Added to the process's badness of -1000 to 1000, so that a kernel out of memory takes workers first: half of the
+/// machine's memory in the gateway weighs as much.
+const BADNESS: i32 = 500;
 
 /// What `sluice worker` runs; its standard input must be the host's socket. Ends when the job is done, or exits when the
 /// socket ends. To be called first thing in `main`: it blocks, so not inside a tokio runtime.
@@ -37,13 +46,13 @@ pub fn worker_main() -> ExitCode {
 }
 
 fn run() -> io::Result<()> {
-    let socket = UnixStream::from(rustix::stdio::stdin().try_clone_to_owned()?);
-    if socket.peer_addr().is_err() {
+    let mut to = UnixStream::from(rustix::stdio::stdin().try_clone_to_owned()?);
+    if to.peer_addr().is_err() {
         return Err(io::Error::other("started by hand; only `sluice serve` starts workers"));
     }
     die_with_parent();
     av::to_stderr();
-    let mut from = BufReader::new(socket.try_clone()?);
+    let mut from = BufReader::new(to.try_clone()?);
     let mut buffer = Vec::new();
     let job: Job = match read(&mut from, &mut buffer)? {
         Some(ToWorker::Job(job)) => *job,
@@ -51,17 +60,22 @@ fn run() -> io::Result<()> {
         None => return Ok(()),
     };
     limit(&job)?;
+    pipeline::cores();
+    let asked = job.sandbox;
+    let landlock = sandbox::before_threads(asked);
     let (input, inbox) = mpsc::channel(READ_AHEAD);
     let (outbox, mut output) = mpsc::channel(WRITE_BEHIND);
     let progress = Arc::new(Progress::new(&job));
-    let control = Arc::clone(&progress);
-    thread::Builder::new().name("inputs".into()).spawn(move || take_inputs(from, buffer, input, &control))?;
     // Not joined: a codec may hang, and the end of this function is the end of the process.
     pipeline::in_thread(job, inbox, outbox, Arc::clone(&progress))?.detach();
-    let mut to = socket;
+    let mut next = output.blocking_recv(); // the codecs are open, or will not
+    let seccomp = sandbox::codecs_open(asked, &[from.get_ref().as_raw_fd(), to.as_raw_fd()]);
+    write(&mut to, &FromWorker::ShutIn(Layers { landlock, seccomp }))?;
+    let control = Arc::clone(&progress);
+    thread::Builder::new().name("inputs".into()).spawn(move || take_inputs(from, buffer, input, &control))?;
     let mut told = progress.stats();
     let mut load_told = Instant::now();
-    while let Some(message) = output.blocking_recv() {
+    while let Some(message) = next {
         let last = matches!(message, Output::Finished | Output::Failed(_));
         let stats = progress.stats();
         if last && stats != told
@@ -79,6 +93,7 @@ fn run() -> io::Result<()> {
         if last {
             return Ok(());
         }
+        next = output.blocking_recv();
     }
     Err(io::Error::other("the pipeline ended without a word"))
 }
@@ -126,5 +141,21 @@ fn limit(job: &Job) -> io::Result<()> {
     if let Err(error) = rustix::process::nice(NICENESS) {
         eprintln!("worker: priority stays as it is: {error}");
     }
+    #[cfg(target_os = "linux")]
+    {
+        if let Err(error) = be_taken_first() {
+            eprintln!("worker: the kernel may take the gateway first when memory runs out: {error}");
+        }
+        // A limit of 0 does not keep a core from a program that the kernel pipes it to, which would hold up the restart
+        // of a stream and write what strangers sent to disk; and who runs as the same user could look inside.
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    }
     Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn be_taken_first() -> io::Result<()> {
+    const SCORE: &str = "/proc/self/oom_score_adj";
+    let inherited: i32 = fs::read_to_string(SCORE)?.trim().parse().map_err(io::Error::other)?;
+    fs::write(SCORE, (inherited + BADNESS).min(1000).to_string())
 }

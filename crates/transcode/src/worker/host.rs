@@ -12,7 +12,7 @@ use std::{
     path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::{
-        Arc,
+        Arc, Once,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -31,7 +31,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::protocol::{FromWorker, ToWorker, frame, read_async};
+use super::{
+    Layers,
+    protocol::{FromWorker, ToWorker, frame, read_async},
+};
 use crate::{Input, Job, Output, StartError, transcoder::Progress};
 
 /// A worker that has closed its socket gets this long to exit by itself, so that its status can be told.
@@ -185,6 +188,7 @@ impl Overseer {
             match read_async(&mut from, &mut buffer).await? {
                 Some(FromWorker::Stats(stats)) => self.progress.set_stats(stats),
                 Some(FromWorker::Load(load)) => self.progress.set_load(load),
+                Some(FromWorker::ShutIn(layers)) => shut_in(&layers),
                 Some(FromWorker::Output(last @ (Output::Finished | Output::Failed(_)))) => {
                     return Ok(Some(last));
                 }
@@ -196,6 +200,15 @@ impl Overseer {
                 None => return Ok(None),
             }
         }
+    }
+}
+
+/// What the kernel lacks is told once: it is the same for every worker.
+fn shut_in(layers: &Layers) {
+    static TOLD: Once = Once::new();
+    tracing::debug!(%layers, "worker is shut in");
+    if let Some(lacking) = layers.lacking() {
+        TOLD.call_once(|| tracing::warn!(lacking, "workers are not shut in as they should be"));
     }
 }
 

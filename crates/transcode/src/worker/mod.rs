@@ -17,6 +17,9 @@
 mod child;
 mod host;
 mod protocol;
+mod sandbox;
 
 pub use child::worker_main;
 pub(crate) use host::Host;
+pub(crate) use sandbox::attempts;
+pub use sandbox::{Layer, Layers, Sandbox, attempts::Attempt};

@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::Layers;
 use crate::{Input, Job, Load, Output, Stats};
 
 /// Longest message, in bytes: a packet of the largest picture taken is far below.
@@ -26,6 +27,8 @@ pub(super) enum FromWorker {
     Output(Output),
     Stats(Stats),
     Load(Load),
+    /// What shuts it in; comes once, before what it says first.
+    ShutIn(Layers),
 }
 
 /// A message as it goes on the wire.

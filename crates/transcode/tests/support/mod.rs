@@ -8,7 +8,7 @@ use std::{
 
 use media::{AudioConfig, MediaEvent, MediaTime, Packet, TrackKind, VideoConfig};
 use transcode::{
-    Input, Isolation, Job, Output, SendError, Stats, Transcoder,
+    Attempt, Input, Isolation, Job, Output, SendError, Stats, Transcoder,
     file::File,
     ladder::{self, Plan, Wishes},
     source::Source,
@@ -89,6 +89,7 @@ pub struct Made {
     /// `Ok` after `Finished`, the reason after `Failed`.
     pub end: Option<Result<(), String>>,
     pub stats: Stats,
+    pub tried: Vec<Vec<Attempt>>,
 }
 
 impl Made {
@@ -106,6 +107,7 @@ impl Made {
             Output::Rungs { .. } | Output::Drained { .. } => {}
             Output::Finished => self.end = Some(Ok(())),
             Output::Failed(reason) => self.end = Some(Err(reason)),
+            Output::Tried(attempts) => self.tried.push(attempts),
         }
     }
 
