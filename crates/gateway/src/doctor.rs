@@ -42,6 +42,7 @@ pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
             Some(fault) => bad(format!("{}: {}: {fault}", codec.name, codec.purpose)),
         });
     }
+    findings.push(sandbox());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     findings.push(good(format!(
         "{cores} CPU cores; a 1080p30 stream with its ladder takes about one, a copied stream next to nothing"
@@ -50,6 +51,25 @@ pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
         println!("{} {}", if finding.good { "ok   " } else { "FAULT" }, finding.what);
     }
     Ok(if findings.iter().all(|finding| finding.good) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A worker that tries to get out, and what keeps it in.
+fn sandbox() -> Finding {
+    let checked = std::env::current_exe().map_err(|error| error.to_string()).and_then(|exe| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|error| error.to_string())?.block_on(transcode::check_sandbox(exe))
+    });
+    match checked {
+        Ok((layers, through)) if layers.lacking().is_none() && through.is_empty() => {
+            good(format!("encoder processes are shut in: {layers}"))
+        }
+        // A kernel that has less is no fault of the installation: streams run all the same.
+        Ok((layers, through)) => good(format!(
+            "encoder processes are not wholly shut in on this kernel: {layers}; not refused: {}",
+            if through.is_empty() { "nothing".to_owned() } else { through.join(", ") }
+        )),
+        Err(why) => bad(format!("an encoder process was tried and failed: {why}")),
+    }
 }
 
 fn port(what: &str, setting: &str, address: SocketAddr) -> Finding {

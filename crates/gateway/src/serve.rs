@@ -113,6 +113,7 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
             },
             show_address: config.show_address,
             worker_memory: config.worker_memory,
+            sandbox: config.sandbox,
         }),
         store: store.clone(),
         library,

@@ -29,4 +29,4 @@ pub use codecs::{CodecCheck, can_decode, can_decode_audio, probe_codecs};
 pub use job::{AudioJob, Fault, Job, VideoJob, VideoRung};
 pub use load::{Cost, Load, RungLoad};
 pub use transcoder::{Input, Isolation, Output, SendError, StartError, Stats, Transcoder};
-pub use worker::{Attempt, Layer, Layers, Sandbox, worker_main};
+pub use worker::{Attempt, Layer, Layers, Sandbox, check_sandbox, worker_main};

@@ -10,7 +10,7 @@ use std::{
     io,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
@@ -23,7 +23,7 @@ use crate::{
     Job, Load,
     load::{Meters, process_cpu_micros},
     pipeline,
-    worker::{self, Attempt},
+    worker::{self, Attempt, Layers},
 };
 
 /// Inputs waiting for the transcoder: about six seconds of picture and sound, which covers what gathers while a source
@@ -179,6 +179,8 @@ pub(crate) struct Progress {
     meters: Meters,
     /// What a worker process told.
     load: Mutex<Option<Load>>,
+    /// What shuts a worker process in.
+    pub(crate) layers: OnceLock<Layers>,
 }
 
 impl Transcoder {
@@ -266,6 +268,11 @@ impl Transcoder {
         self.progress.load()
     }
 
+    /// What shuts the worker process in; `None` in a thread, or before its codecs were open.
+    pub fn layers(&self) -> Option<&Layers> {
+        self.progress.layers.get()
+    }
+
     /// The worker's process id; `None` in a thread, or after the process was reaped.
     pub fn worker_pid(&self) -> Option<u32> {
         match &self.runner {
@@ -297,6 +304,7 @@ impl Progress {
             wanted: watch::Sender::new(wanted),
             meters: Meters::new(rungs.len()),
             load: Mutex::new(None),
+            layers: OnceLock::new(),
         }
     }
 

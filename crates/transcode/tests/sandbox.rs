@@ -9,7 +9,7 @@ use std::{fs, time::Duration};
 use media::TrackKind;
 use support::{Made, clip, events, inputs, packets, picture, planned, process, run};
 use transcode::{
-    Fault, Input, Isolation, Job, Output, Sandbox, Transcoder,
+    Fault, Input, Isolation, Job, Output, Sandbox, Transcoder, check_sandbox,
     ladder::{RungWish, Wishes},
 };
 
@@ -75,6 +75,14 @@ async fn without_a_sandbox_the_same_goes_through() {
     ] {
         assert!(tried.contains(&(what.to_owned(), None, false)), "{what}: {tried:?}");
     }
+}
+
+#[tokio::test]
+async fn the_check_for_operators_sees_the_same() {
+    let Isolation::Process { exe } = process() else { unreachable!("a process") };
+    let (layers, through) = check_sandbox(exe).await.unwrap();
+    assert!(layers.lacking().is_none() && through.is_empty(), "{layers}: {through:?}");
+    assert!(check_sandbox("/bin/false".into()).await.is_err());
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::{
 
 use axum::http::Uri;
 use ingest::{AddressList, BadAddress, BadTransport, Places, SecretText, Transports};
+use transcode::Sandbox;
 
 use super::{
     Fault, limits,
@@ -101,6 +102,7 @@ pub(crate) struct Config {
     pub rungs: Vec<(u32, u64)>,
     pub preset: Preset,
     pub worker_memory: u64,
+    pub sandbox: Sandbox,
     pub log_filter: String,
     pub log_format: LogFormat,
     pub user_auth: UserAuth,
@@ -149,6 +151,7 @@ impl Default for Config {
             rungs: Vec::new(),
             preset: Preset::Auto,
             worker_memory: 2 << 30,
+            sandbox: Sandbox::Auto,
             log_filter: "info".to_owned(),
             log_format: LogFormat::Text,
             user_auth: UserAuth::Auto,
@@ -537,6 +540,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
                 Ok(())
             }
         },
+    },
+    Setting {
+        key: "ladder.sandbox",
+        help: "\"auto\": encoder processes get no files, no network and no programs, by landlock and seccomp as far as\n\
+               the kernel has them; `sluice doctor` tells. \"off\": only where those two stand in the way of debugging.",
+        get: |c| if c.sandbox == Sandbox::Off { "off".to_owned() } else { "auto".to_owned() },
+        set: |c, v| read_choice(v, &[("auto", Sandbox::Auto), ("off", Sandbox::Off)]).map(|v| c.sandbox = v),
     },
     Setting {
         key: "log.filter",

@@ -38,7 +38,7 @@ use ingest::{FromPublisher, PlayDecision, Transport};
 use media::StreamName;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use transcode::{Isolation, ladder::Wishes};
+use transcode::{Isolation, Sandbox, ladder::Wishes};
 
 use crate::{config::OnShutdown, desk::webhook::Publication, store::Store};
 
@@ -83,6 +83,8 @@ pub(crate) struct Settings {
     pub show_address: bool,
     /// Most memory of an encoder process, in bytes.
     pub worker_memory: u64,
+    /// See `ladder.sandbox`.
+    pub sandbox: Sandbox,
 }
 
 /// A publisher that was let in.

@@ -65,6 +65,7 @@ impl Show {
             wishes,
             isolation: Isolation::Thread,
             worker_memory: 2 << 30,
+            sandbox: transcode::Sandbox::Auto,
             show_address: true,
         };
         let shared = Shared {

@@ -188,7 +188,10 @@ impl Overseer {
             match read_async(&mut from, &mut buffer).await? {
                 Some(FromWorker::Stats(stats)) => self.progress.set_stats(stats),
                 Some(FromWorker::Load(load)) => self.progress.set_load(load),
-                Some(FromWorker::ShutIn(layers)) => shut_in(&layers),
+                Some(FromWorker::ShutIn(layers)) => {
+                    shut_in(&layers);
+                    let _ = self.progress.layers.set(layers);
+                }
                 Some(FromWorker::Output(last @ (Output::Finished | Output::Failed(_)))) => {
                     return Ok(Some(last));
                 }

@@ -22,4 +22,4 @@ mod sandbox;
 pub use child::worker_main;
 pub(crate) use host::Host;
 pub(crate) use sandbox::attempts;
-pub use sandbox::{Layer, Layers, Sandbox, attempts::Attempt};
+pub use sandbox::{Layer, Layers, Sandbox, attempts::Attempt, check_sandbox};

@@ -12,6 +12,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+const START_A_THREAD: &str = "start a thread";
+
 /// One thing that was tried.
 #[doc(hidden)]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -23,6 +25,11 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// Whether a worker may do it: codecs start threads.
+    pub fn is_harmless(&self) -> bool {
+        self.what == START_A_THREAD
+    }
+
     /// Whether a sandbox refused it: EPERM or EACCES, rather than an answer from behind it.
     pub fn refused(&self) -> bool {
         self.errno == Some(rustix::io::Errno::PERM.raw_os_error())
@@ -48,7 +55,7 @@ pub(crate) fn all() -> Vec<Attempt> {
     note("connect over a Unix socket", UnixStream::connect("/run/sluice-none").map(drop));
     note("open a Unix socket", UnixDatagram::unbound().map(drop));
     note("start a program", start_program());
-    note("start a thread", thread::Builder::new().spawn(|| ()).map(|thread| drop(thread.join())));
+    note(START_A_THREAD, thread::Builder::new().spawn(|| ()).map(|thread| drop(thread.join())));
     elsewhere(&mut note);
     tried
 }

@@ -16,9 +16,13 @@ mod landlocked;
 #[cfg(target_os = "linux")]
 mod seccomp;
 
-use std::{fmt, os::fd::RawFd};
+use std::{fmt, os::fd::RawFd, path::PathBuf};
 
+use media::MediaTime;
 use serde::{Deserialize, Serialize};
+
+use self::attempts::Attempt;
+use crate::{Fault, Input, Isolation, Job, Output, Transcoder};
 
 /// How far a worker is shut in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -77,6 +81,37 @@ impl fmt::Display for Layers {
         };
         write!(f, "landlock {}, seccomp {}", word(&self.landlock), word(&self.seccomp))
     }
+}
+
+/// Starts a worker that has nothing to do but try to get out: which layers hold on this machine, and what was not refused
+/// although it should be. For `sluice doctor`; needs a tokio runtime with IO. `exe` as in [`Isolation::Process`].
+///
+/// # Errors
+/// In words, when the worker does not start or ends before it could tell.
+pub async fn check_sandbox(exe: PathBuf) -> Result<(Layers, Vec<String>), String> {
+    let job = Job {
+        video: None,
+        audio: Vec::new(),
+        memory_limit: 1 << 30,
+        fault: Some(Fault::BreakOutAtFrame(0)),
+        sandbox: Sandbox::Auto,
+    };
+    let mut worker =
+        Transcoder::start(Isolation::Process { exe }, job).await.map_err(|error| error.to_string())?;
+    worker.try_send(Input::CutAt(MediaTime::ZERO)).map_err(|_| "it takes nothing".to_owned())?;
+    while let Some(output) = worker.recv().await {
+        match output {
+            Output::Tried(tried) => {
+                let got_through = |attempt: &&Attempt| !attempt.refused() && !attempt.is_harmless();
+                let through = tried.iter().filter(got_through).map(|attempt| attempt.what.clone()).collect();
+                let layers = worker.layers().cloned().ok_or("it does not say what shuts it in")?;
+                return Ok((layers, through));
+            }
+            Output::Failed(why) => return Err(why),
+            _ => {}
+        }
+    }
+    Err("it ended without a word".to_owned())
 }
 
 /// First half: to be called while the process has one thread, which every later one inherits from.
