@@ -216,6 +216,25 @@ impl VideoConfig {
         }
     }
 
+    /// Width and height in square pixels: an anamorphic picture is shown wider (or higher) than it is coded.
+    pub fn shown(&self) -> (u32, u32) {
+        match self {
+            Self::H264(config) => {
+                let (num, den) = config.sps.sample_aspect;
+                crate::h264::shown(self.dimensions(), (num.into(), den.into()))
+            }
+            Self::Other(_) => self.dimensions(),
+        }
+    }
+
+    /// Colours, where they were told; H.264's stand in its SPS and are not read here.
+    pub fn color(&self) -> Option<ColorInfo> {
+        match self {
+            Self::H264(_) => None,
+            Self::Other(other) => other.color,
+        }
+    }
+
     /// The frame rate that the bitstream itself declares, if it does.
     pub fn frame_rate(&self) -> Option<FrameRate> {
         match self {

@@ -61,6 +61,28 @@ pub struct SpsInfo {
     pub frame_rate: Option<FrameRate>,
     /// Most frames that output may lag behind decoding; `None` when the VUI does not say.
     pub max_reorder: Option<u8>,
+    /// Width to height of one pixel (sample_aspect_ratio); square where nothing sensible is said.
+    pub sample_aspect: (u16, u16),
+}
+
+/// Whether pixels of such a shape are believed: between a quarter and four times as wide as high.
+pub fn is_sensible_aspect(num: u32, den: u32) -> bool {
+    num > 0 && den > 0 && u64::from(num) <= u64::from(den) * 4 && u64::from(den) <= u64::from(num) * 4
+}
+
+/// The size in square pixels of a picture whose pixels are `num` wide and `den` high: nothing is made smaller, and
+/// pixels of no sensible shape count as square.
+pub fn shown((width, height): (u32, u32), (num, den): (u32, u32)) -> (u32, u32) {
+    let scaled = |side: u32, by: u32, to: u32| {
+        let side = (u64::from(side) * u64::from(by) + u64::from(to) / 2) / u64::from(to.max(1));
+        u32::try_from(side).unwrap_or(u32::MAX)
+    };
+    match num.cmp(&den) {
+        _ if !is_sensible_aspect(num, den) => (width, height),
+        std::cmp::Ordering::Greater => (scaled(width, num, den), height),
+        std::cmp::Ordering::Less => (width, scaled(height, den, num)),
+        std::cmp::Ordering::Equal => (width, height),
+    }
 }
 
 /// Parameter sets of one H.264 track. At least one SPS and one PPS.
@@ -139,6 +161,10 @@ impl SpsInfo {
             interlaced: !matches!(sps.frame_mbs_flags, h264_reader::nal::sps::FrameMbsFlags::Frames),
             frame_rate,
             max_reorder,
+            sample_aspect: vui
+                .and_then(|vui| vui.aspect_ratio_info.as_ref()?.get())
+                .filter(|(num, den)| is_sensible_aspect(u32::from(*num), u32::from(*den)))
+                .unwrap_or((1, 1)),
         })
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     av,
     encode::{AacEncoder, H264Encoder, VideoSettings},
     ladder::Preset,
+    pipeline::Tools,
 };
 
 /// Whether pictures of this coding can be decoded here, and so be given to viewers as H.264.
@@ -18,6 +19,11 @@ pub fn can_decode(config: &VideoConfig) -> bool {
 /// Whether sound of this coding can be decoded here, and so be given to viewers as AAC.
 pub fn can_decode_audio(config: &AudioConfig) -> bool {
     av::can_decode_audio(config)
+}
+
+/// Whether HDR pictures can be given to viewers as SDR here.
+pub(crate) fn can_tone_map() -> bool {
+    Tools::here().tone_mapping
 }
 
 /// One codec, and what is wrong with it.
@@ -67,6 +73,20 @@ pub fn probe_codecs() -> Vec<CodecCheck> {
             needed: true,
         },
     ];
+    let tools = Tools::here();
+    let lacks = |there: bool| (!there).then(|| "this FFmpeg has no such filter".to_owned());
+    checks.push(CodecCheck {
+        name: "bwdif or yadif",
+        purpose: "deinterlaces; without it the rungs of interlaced sources show combs",
+        fault: lacks(tools.deinterlacer.is_some()),
+        needed: false,
+    });
+    checks.push(CodecCheck {
+        name: "zscale and tonemap",
+        purpose: "make SDR rungs of HDR sources; without them those look pale",
+        fault: lacks(tools.tone_mapping),
+        needed: false,
+    });
     checks.extend(av::missing_decoders().into_iter().map(|name| CodecCheck {
         name,
         purpose: "publishers of it are refused",

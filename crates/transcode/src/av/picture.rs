@@ -5,9 +5,11 @@ use ffmpeg_next::{
     ffi::{self, AVPictureType},
     format::Pixel,
     frame,
+    frame::side_data,
 };
 
-use super::CodecError;
+use super::{CodecError, Colour};
+use crate::source::Turn;
 
 /// A decoded picture. Its pixels may be shared; its times and marks are its own.
 pub(crate) struct Picture(frame::Video);
@@ -18,6 +20,10 @@ const BLACK: [u8; 3] = [16, 128, 128];
 impl Picture {
     pub(super) fn empty() -> Self {
         Self(frame::Video::empty())
+    }
+
+    pub(super) fn of(frame: frame::Video) -> Self {
+        Self(frame)
     }
 
     /// A black 8-bit 4:2:0 picture.
@@ -114,7 +120,7 @@ impl Picture {
     }
 
     /// Pixel format without the old full-range variants, and whether the range is full.
-    pub(super) fn format(&self) -> (Pixel, bool) {
+    pub(crate) fn format(&self) -> (Pixel, bool) {
         let full = self.0.color_range() == color::Range::JPEG;
         match self.0.format() {
             Pixel::YUVJ420P => (Pixel::YUV420P, true),
@@ -127,6 +133,60 @@ impl Picture {
     /// Whether it can go to an encoder as it is.
     pub(crate) fn is_plain(&self) -> bool {
         self.format() == (Pixel::YUV420P, false)
+    }
+
+    /// Width to height of one pixel; square where nothing sensible is said.
+    pub(crate) fn aspect(&self) -> (u32, u32) {
+        let ratio = self.0.aspect_ratio();
+        let positive = |side: i32| u32::try_from(side).ok().filter(|side| *side > 0);
+        match (positive(ratio.numerator()), positive(ratio.denominator())) {
+            (Some(num), Some(den)) if media::h264::is_sensible_aspect(num, den) => (num, den),
+            _ => (1, 1),
+        }
+    }
+
+    /// Width and height as shown, in square pixels.
+    pub(crate) fn shown(&self) -> (u32, u32) {
+        media::h264::shown((self.width(), self.height()), self.aspect())
+    }
+
+    /// Whether its lines are of two instants.
+    pub(crate) fn is_interlaced(&self) -> bool {
+        self.0.is_interlaced()
+    }
+
+    /// What the decoder found said of its colours.
+    pub(crate) fn colour(&self) -> Colour {
+        // SAFETY: plain fields of a valid frame, read as the numbers that they are, whatever these may be.
+        let (primaries, transfer, matrix) = unsafe {
+            let frame = self.0.as_ptr();
+            (
+                (&raw const (*frame).color_primaries).cast::<u32>().read(),
+                (&raw const (*frame).color_trc).cast::<u32>().read(),
+                (&raw const (*frame).colorspace).cast::<u32>().read(),
+            )
+        };
+        // ITU-T H.273's numbers, which are small; 2 is unspecified
+        let code = |number: u32| u8::try_from(number).unwrap_or(2);
+        Colour { primaries: code(primaries), transfer: code(transfer), matrix: code(matrix) }
+    }
+
+    /// How it is to be turned before it is shown, if it says so itself.
+    pub(crate) fn turn(&self) -> Option<Turn> {
+        let side = self.0.side_data(side_data::Type::DisplayMatrix)?;
+        let entry = |nth: usize| {
+            let bytes = side.data().get(nth * 4..nth * 4 + 4)?;
+            Some(i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+        };
+        match [0, 1, 3, 4].map(entry) {
+            [Some(a), Some(b), Some(c), Some(d)] => Some(Turn::of_matrix([a, b, c, d])),
+            _ => None,
+        }
+    }
+
+    /// Whether it holds red, green and blue.
+    pub(crate) fn is_rgb(&self) -> bool {
+        super::scaler::is_rgb(self.0.format())
     }
 
     /// Whether the decoder had to make parts of it up.

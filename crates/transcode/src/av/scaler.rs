@@ -130,7 +130,7 @@ impl Scaler {
 
 /// Whether a format holds red, green and blue.
 #[allow(clippy::unnecessary_cast, reason = "FFmpeg 8 makes an enumeration of these constants")]
-fn is_rgb(format: Pixel) -> bool {
+pub(super) fn is_rgb(format: Pixel) -> bool {
     // SAFETY: the library's table of formats, static; null for a format that it does not know.
     unsafe {
         let descriptor = ffi::av_pix_fmt_desc_get(AVPixelFormat::from(format));

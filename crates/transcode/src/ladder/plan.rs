@@ -1,6 +1,6 @@
 //! The ladder of a new presentation.
 
-use media::{ColorInfo, FrameRate, MediaSpan, TrackId, VideoConfig};
+use media::{FrameRate, MediaSpan, TrackId};
 
 use super::{
     CutMode, EncodeSettings, Mode, Plan, Profile, Rung, RungWish, Treatment, Wishes,
@@ -8,7 +8,7 @@ use super::{
     sound::{audio, audio_bps, choices},
     tracks::{Ready, ready, short_side},
 };
-use crate::source::{Gop, Rate, Source, VideoSource, level_name, profile_name};
+use crate::source::{Gop, Rate, Source, Turn, VideoSource, level_name, profile_name};
 
 /// A rung costs at most this part of the bits of the one above it.
 const STEP: f64 = 0.65;
@@ -66,19 +66,6 @@ pub fn plan(source: &Source, wishes: &Wishes) -> Plan {
         (_, Mode::Auto) => ladder(video, wishes, audio_bps, obstacle),
     };
     name_apart(&mut rungs);
-    let encoded = || rungs.iter().filter(|rung| !rung.is_copy());
-    let interlaced = |track| source.pictures().find(|video| video.track == track).is_some_and(is_interlaced);
-    if encoded().any(|rung| interlaced(rung.track)) {
-        notes.push("the interlaced picture is not deinterlaced: set the encoder to progressive".to_owned());
-    }
-    let hdr = |track| source.pictures().find(|video| video.track == track).is_some_and(is_hdr);
-    if encoded().any(|rung| hdr(rung.track)) {
-        notes.push(
-            "the picture is HDR and its brightness is not mapped: it looks pale on most screens; \
-             set the encoder to SDR (Rec. 709)"
-                .to_owned(),
-        );
-    }
     let copied = rungs.iter().any(Rung::is_copy);
     let gop = match lead.gop {
         Gop::Known { longest, .. } => longest,
@@ -98,17 +85,6 @@ pub fn plan(source: &Source, wishes: &Wishes) -> Plan {
         target_duration,
         longest,
         notes,
-    }
-}
-
-fn is_interlaced(video: &VideoSource) -> bool {
-    sps(video).is_some_and(|sps| sps.interlaced)
-}
-
-fn is_hdr(video: &VideoSource) -> bool {
-    match &*video.config {
-        VideoConfig::Other(other) => other.color.is_some_and(ColorInfo::is_hdr),
-        VideoConfig::H264(_) => false,
     }
 }
 
@@ -140,6 +116,11 @@ pub(super) fn obstacle(video: &VideoSource, cap: MediaSpan) -> Option<String> {
                                           switch them off in the encoder (x264: open-gop=0) to save this encode"
             .to_owned(),
         Gop::Known { .. } => match sps.profile_idc {
+            _ if video.turn != Turn::NONE => {
+                "a picture that lies on its side or is mirrored, which few players put right: \
+                 hold the camera so that it does not to save this encode"
+                    .to_owned()
+            }
             _ if sps.interlaced => {
                 "an interlaced picture: set the encoder to progressive to save this encode".to_owned()
             }

@@ -452,13 +452,22 @@ fn further_sounds_are_offered_beside_the_first() {
 }
 
 #[test]
-fn hdr_that_is_encoded_is_said() {
-    for (transfer, want) in [(1, 0), (16, 1), (18, 1)] {
-        let mut source = tracks(&[1080], &[], &[0]);
-        let video = source.video.as_mut().unwrap();
-        let media::VideoConfig::Other(mut other) = (*video.config).clone() else { panic!("HEVC") };
-        other.color = Some(media::ColorInfo { primaries: 9, transfer, matrix: 9 });
-        video.config = std::sync::Arc::new(media::VideoConfig::Other(other));
-        assert_eq!(plan(&source, &Wishes::default()).notes.len(), want, "{transfer}");
+fn sizes_are_those_that_are_shown() {
+    for (name, size, change, want) in [
+        ("anamorphic HD", (1440, 1080), Change::Aspect(4, 3), "1080p 1920x1080 copy"),
+        ("PAL, wide", (720, 576), Change::Aspect(16, 11), "576p 1047x576 copy"),
+        ("no sensible shape", (1280, 720), Change::Aspect(1, 100), "720p 1280x720 copy"),
+        ("a phone held upright", (1280, 720), Change::Sideways, "720p 720x1280 3000"),
+    ] {
+        let source = changed(video(size.0, size.1, 30, 2000), &change);
+        check(name, &source, &Wishes { max_rungs: 1, ..Wishes::default() }, want);
     }
+}
+
+#[test]
+fn what_lies_on_its_side_is_encoded_upright() {
+    let source = changed(video(1280, 720, 30, 2000), &Change::Sideways);
+    let plan = plan(&source, &Wishes::default());
+    assert!(plan.rungs.iter().all(|rung| !rung.is_copy() && rung.height > rung.width), "{plan}");
+    assert!(plan.rungs[0].reason.contains("on its side"), "{plan}");
 }

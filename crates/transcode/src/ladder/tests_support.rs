@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use media::{AudioConfig, FrameRate, MediaSpan, TrackId, VideoConfig, aac, h264};
 
-use crate::source::{AudioSource, Gop, Keyframes, Label, Source, VideoSource};
+use crate::source::{AudioSource, Gop, Keyframes, Label, Source, Turn, VideoSource};
 
 /// What one row changes.
 pub(super) enum Change {
@@ -13,6 +13,10 @@ pub(super) enum Change {
     /// profile_idc, level_idc, chroma format, bits, interlaced.
     Sps(u8, u8, u8, u8, bool),
     Rate(u32),
+    /// Pixels this many times as wide as high.
+    Aspect(u16, u16),
+    /// Held upright, coded lying.
+    Sideways,
 }
 
 pub(super) fn known(gop_ms: i64) -> Gop {
@@ -32,6 +36,7 @@ pub(super) fn video(width: u32, height: u32, fps: u32, gop_ms: i64) -> Source {
         interlaced: false,
         frame_rate: FrameRate::new(fps, 1),
         max_reorder: Some(2),
+        sample_aspect: (1, 1),
     };
     let config = h264::Config {
         sps_units: vec![Bytes::from_static(&[0x67])],
@@ -46,6 +51,7 @@ pub(super) fn video(width: u32, height: u32, fps: u32, gop_ms: i64) -> Source {
         frame_rate: FrameRate::new(fps, 1),
         gop: known(gop_ms),
         bitrate_bps: None,
+        turn: Turn::NONE,
     };
     with_audio(Source { video: Some(source), ..Source::default() }, &[0x11, 0x90])
 }
@@ -67,6 +73,12 @@ pub(super) fn changed(mut source: Source, change: &Change) -> Source {
     let video = source.video.as_mut().expect("a picture");
     match change {
         Change::Gop(gop) => video.gop = *gop,
+        Change::Sideways => video.turn = Turn { across: true, mirror_x: true, mirror_y: false },
+        Change::Aspect(num, den) => {
+            let mut config = video.config.h264().expect("H.264").clone();
+            config.sps.sample_aspect = (*num, *den);
+            video.config = Arc::new(VideoConfig::H264(config));
+        }
         Change::Rate(fps) => video.frame_rate = FrameRate::new(*fps, 1),
         Change::Sps(profile, level, chroma, bits, interlaced) => {
             let mut config = video.config.h264().expect("H.264").clone();

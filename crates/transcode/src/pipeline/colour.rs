@@ -1,8 +1,10 @@
-//! Which colours the rungs declare, so that a switch between them never shifts the picture's colours.
+//! Which colours the rungs declare, so that a switch between them never shifts the picture's colours: the source's, or
+//! BT.709 where they are converted ([`super::normalise`]).
 
 use h264_reader::{nal::sps::SeqParameterSet, rbsp};
 use media::{OtherVideo, VideoCodec, VideoConfig};
 
+use super::normalise::{Tools, becomes_709};
 use crate::av::Colour;
 
 /// BT.709 (ISO/IEC 14496-10 tables E-3 to E-5).
@@ -14,7 +16,7 @@ const HD: u32 = 720;
 
 /// What the source declares. A player guesses by size where nothing is declared: HD sources then declare what it would
 /// guess, or their small rungs would be taken for something else.
-pub(super) fn of(config: &VideoConfig) -> Colour {
+pub(super) fn of(config: &VideoConfig, tools: Tools) -> Colour {
     let declared = match config {
         VideoConfig::H264(config) => config.sps_units.first().and_then(|unit| read(unit)),
         // RGB, of which the scaler makes BT.709
@@ -34,6 +36,7 @@ pub(super) fn of(config: &VideoConfig) -> Colour {
     match declared {
         // 0 is RGB as matrix, and reserved as the others; the scaler makes BT.709 of RGB
         Some(Colour { matrix: 0, .. }) => Colour::BT709,
+        Some(said) if becomes_709(said, tools) => Colour::BT709,
         Some(said) => Colour {
             primaries: or_guess(said.primaries),
             transfer: or_guess(said.transfer),

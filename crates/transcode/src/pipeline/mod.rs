@@ -1,7 +1,7 @@
 //! Decode once, scale from rung to rung, encode each rung on a thread of its own.
 //!
 //! ```text
-//!  Input ─▶ decode ─▶ cuts marked ─▶ scale to rung 0 ─▶ [FRAMES] ─▶ encoder thread 0 ─▶ Output
+//!  Input ─▶ decode ─▶ normalise ─▶ cuts marked ─▶ scale to rung 0 ─▶ [FRAMES] ─▶ encoder thread 0 ─▶ Output
 //!              │                       └▶ scale to rung 1 ─▶ [FRAMES] ─▶ encoder thread 1 ─▶ Output
 //!              └ each sound: decode ─▶ resample ─▶ encode ─────────────────────────────▶ Output
 //! ```
@@ -15,6 +15,7 @@ mod audio;
 mod colour;
 mod decode;
 mod encode;
+mod normalise;
 mod scale;
 
 use std::{
@@ -24,12 +25,14 @@ use std::{
     thread,
 };
 
+pub(crate) use normalise::Tools;
+
 use media::{AudioConfig, Packet, TrackId, TrackKind, VideoConfig};
 use tokio::sync::mpsc;
 
 use crate::{
     AudioJob, Fault, Input, Job, Output, Stats, VideoJob,
-    av::{self, CodecError},
+    av::{self, CodecError, Picture},
     source::SAME_TIME,
     transcoder::Progress,
     worker::attempts,
@@ -165,6 +168,7 @@ fn find(sounds: &mut [Sound], track: TrackId) -> Option<&mut Sound> {
 struct Video {
     track: TrackId,
     decoder: decode::Decoder,
+    normaliser: normalise::Normaliser,
     frames: decode::Frames,
     rungs: scale::Rungs,
     progress: Arc<Progress>,
@@ -178,6 +182,9 @@ impl Video {
         Ok(Self {
             track: job.track,
             decoder: decode::Decoder::open(&job.config, job.frame_rate)?,
+            normaliser: normalise::Normaliser::new(
+                job.rungs.first().map_or((0, 0), |rung| (rung.width, rung.height)),
+            ),
             frames: decode::Frames::default(),
             rungs: scale::Rungs::open(&job, outbox, progress)?,
             progress: Arc::clone(progress),
@@ -211,23 +218,32 @@ impl Video {
     /// All that the decoder has ready goes to the rungs.
     fn pump(&mut self, stats: &mut Stats) -> Result<(), Ended> {
         let progress = Arc::clone(&self.progress);
-        let decoder = &progress.meters().decoder;
-        while let Some(picture) = decoder.time(|| self.decoder.receive(stats))? {
-            if let (Some(last), Some(pts)) = (self.last_pts, picture.pts()) {
-                decoder.content(pts - last);
+        loop {
+            let next = || -> Result<_, Ended> {
+                let Some(picture) = self.decoder.receive(stats)? else { return Ok(None) };
+                let pts = picture.pts();
+                self.normaliser.push(picture);
+                Ok(Some(pts))
+            };
+            let Some(pts) = progress.meters().decoder.time(next)? else { return Ok(()) };
+            if let (Some(last), Some(pts)) = (self.last_pts, pts) {
+                progress.meters().decoder.content(pts - last);
             }
-            self.last_pts = picture.pts();
-            match self.frames.place(&picture) {
-                Some(place) => self.rungs.push(&picture, place)?,
-                None => stats.frames_dropped += 1,
+            self.last_pts = pts;
+            for picture in self.normaliser.ready() {
+                place(&picture, &mut self.frames, &mut self.rungs, stats)?;
             }
         }
-        Ok(())
     }
 
     fn drain(&mut self, stats: &mut Stats) -> Result<(), Ended> {
         self.decoder.finish();
-        self.pump(stats)
+        self.pump(stats)?;
+        self.normaliser.finish();
+        for picture in self.normaliser.ready() {
+            place(&picture, &mut self.frames, &mut self.rungs, stats)?;
+        }
+        Ok(())
     }
 
     fn reconfigure(&mut self, config: &VideoConfig, stats: &mut Stats) -> Result<(), Ended> {
@@ -235,6 +251,20 @@ impl Video {
         self.decoder.reopen(config)?;
         Ok(())
     }
+}
+
+/// A picture goes to the rungs.
+fn place(
+    picture: &Picture,
+    frames: &mut decode::Frames,
+    rungs: &mut scale::Rungs,
+    stats: &mut Stats,
+) -> Result<(), Ended> {
+    match frames.place(picture) {
+        Some(place) => rungs.push(picture, place)?,
+        None => stats.frames_dropped += 1,
+    }
+    Ok(())
 }
 
 /// One track of sound's way.

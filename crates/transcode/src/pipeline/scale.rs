@@ -10,6 +10,7 @@ use super::{
     Ended, colour,
     decode::Place,
     encode::{Encoder, Finishing, Marked},
+    normalise::Tools,
 };
 use crate::{
     Output, VideoJob,
@@ -40,8 +41,8 @@ struct Rung {
     halve: bool,
     /// The last frame was taken.
     took_last: bool,
-    /// Built when a frame first needs scaling, and again when the frames' size changes.
-    scaler: Option<(Scaler, (u32, u32))>,
+    /// Built when a frame first needs scaling, and again when the frames' size or shape changes.
+    scaler: Option<(Scaler, [(u32, u32); 2])>,
     pool: Pool,
     encoder: Option<Encoder>,
     /// The encoder before, which still has pictures.
@@ -56,7 +57,7 @@ impl Rungs {
         outbox: &mpsc::Sender<Output>,
         progress: &Arc<Progress>,
     ) -> Result<Self, Ended> {
-        let colour = colour::of(&job.config);
+        let colour = colour::of(&job.config, Tools::here());
         let mut configs = Vec::with_capacity(job.rungs.len());
         let mut rungs = Vec::with_capacity(job.rungs.len());
         for (index, rung) in job.rungs.iter().enumerate() {
@@ -203,14 +204,15 @@ impl Rung {
     }
 
     fn fit(&mut self, from: &Picture) -> Result<Picture, CodecError> {
-        let size = (from.width(), from.height());
-        if size == (self.width, self.height) && from.is_plain() {
+        let (size, shown) = ((from.width(), from.height()), from.shown());
+        let own = (self.width, self.height);
+        if size == own && from.is_plain() && same_shape(shown, own) {
             return from.share();
         }
-        if self.scaler.as_ref().is_none_or(|(_, built_for)| *built_for != size) {
-            let into = placed(size, (self.width, self.height));
+        if self.scaler.as_ref().is_none_or(|(_, built_for)| *built_for != [size, shown]) {
+            let into = placed(shown, own);
             self.pool.clear(); // the bars may lie elsewhere
-            self.scaler = Some((Scaler::new(into), size));
+            self.scaler = Some((Scaler::new(into), [size, shown]));
         }
         let (scaler, _) = self.scaler.as_mut().expect("built above");
         let target = self.pool.take()?;
@@ -219,12 +221,19 @@ impl Rung {
     }
 }
 
-/// Where a picture of one size lies in one of another: filling it where the shapes agree, else with its own shape, in
+fn shape((width, height): (u32, u32)) -> f64 {
+    f64::from(width) / f64::from(height.max(1))
+}
+
+fn same_shape(one: (u32, u32), other: (u32, u32)) -> bool {
+    (shape(one) / shape(other) - 1.0).abs() < SAME_SHAPE
+}
+
+/// Where a picture of one size, in square pixels, lies in one of another: filling it where the shapes agree, else with its own shape, in
 /// the middle, on even pixels.
-fn placed((width, height): (u32, u32), (into_width, into_height): (u32, u32)) -> Rect {
-    let from = f64::from(width) / f64::from(height.max(1));
-    let into = f64::from(into_width) / f64::from(into_height.max(1));
-    if (from / into - 1.0).abs() < SAME_SHAPE {
+fn placed(size: (u32, u32), (into_width, into_height): (u32, u32)) -> Rect {
+    let (from, into) = (shape(size), shape((into_width, into_height)));
+    if same_shape(size, (into_width, into_height)) {
         return Rect { x: 0, y: 0, width: into_width, height: into_height };
     }
     let even = |size: f64, limit: u32| (((size / 2.0).round() as u32) * 2).clamp(2, limit);

@@ -7,6 +7,7 @@
 //! ```
 
 mod probe;
+mod turn;
 mod x264;
 
 use std::{fmt, sync::Arc};
@@ -15,6 +16,7 @@ use media::{AudioConfig, FrameRate, MediaSpan, MediaTime, TrackId, VideoConfig, 
 use serde::{Deserialize, Serialize};
 
 pub use probe::Probe;
+pub use turn::Turn;
 
 /// What was seen of a publication. At least one of picture and sound is there.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -50,6 +52,8 @@ pub struct VideoSource {
     pub bitrate_bps: Option<u32>,
     /// Where its keyframes were seen, to be compared with other tracks'.
     pub keyframes: Keyframes,
+    /// How its pictures are to be turned before they are shown.
+    pub turn: Turn,
 }
 
 /// Presentation times of the keyframes seen of one track.
@@ -126,9 +130,10 @@ pub struct Hints {
 pub struct Unsupported(pub String);
 
 impl VideoSource {
-    /// Shown width and height in pixels.
+    /// Width and height as shown: in square pixels, turned upright.
     pub fn dimensions(&self) -> (u32, u32) {
-        self.config.dimensions()
+        let (width, height) = self.config.shown();
+        if self.turn.across { (height, width) } else { (width, height) }
     }
 }
 

@@ -11,13 +11,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use media::{
-    AudioConfig, FrameRate, MediaEvent, MediaSpan, MediaTime, Packet, TrackId, TrackKind, VideoConfig, h264,
-    h264::nal_type,
+    AudioConfig, ColorInfo, FrameRate, MediaEvent, MediaSpan, MediaTime, Packet, TrackId, TrackKind,
+    VideoConfig, h264, h264::nal_type,
 };
 
-use super::{AudioSource, Gop, Hints, Keyframes, Source, Unsupported, VideoSource, x264::X264};
+use super::{AudioSource, Gop, Hints, Keyframes, Source, Unsupported, VideoSource, turn::Turn, x264::X264};
 use crate::{
-    codecs::{can_decode, can_decode_audio},
+    codecs::{can_decode, can_decode_audio, can_tone_map},
     ladder::{Mode, Wishes},
 };
 
@@ -107,6 +107,7 @@ struct Look {
     /// Points where decoding may start that are no IDR pictures: the mark of open GOPs.
     recovery_points: bool,
     keyframes: Keyframes,
+    turn: Turn,
     /// From each frame to the next, in ticks; the first ones.
     steps: Vec<i64>,
 }
@@ -261,6 +262,14 @@ impl Probe {
         more_video: Vec<VideoSource>,
         mut notes: Vec<String>,
     ) -> Source {
+        let tracks = video.iter().chain(&more_video);
+        if tracks.filter_map(|track| track.config.color()).any(ColorInfo::is_hdr) && !can_tone_map() {
+            notes.push(
+                "the picture is HDR and this server's FFmpeg cannot map its brightness: it looks pale on most \
+                 screens; set the encoder to SDR (Rec. 709)"
+                    .to_owned(),
+            );
+        }
         let mut sounds = Vec::with_capacity(self.audio.len());
         for (nth, (track, config)) in self.audio.iter().enumerate() {
             if nth > 0 && !can_decode_audio(config) {
@@ -310,7 +319,7 @@ impl Picture {
         let h264 = self.config.h264().is_some();
         match &mut self.look {
             Some(look) => look.see(packet, h264),
-            None if packet.keyframe => self.look = Some(Look::new(packet, h264)),
+            None if packet.keyframe => self.look = Some(Look::new(packet, &self.config)),
             None => {}
         }
     }
@@ -337,13 +346,16 @@ impl Picture {
             gop: look.gop(frame_rate, last, cap)?,
             bitrate_bps: look.bitrate(said_bps),
             keyframes: look.keyframes.clone(),
+            turn: look.turn,
         })
     }
 }
 
 impl Look {
-    fn new(keyframe: &Packet, h264: bool) -> Self {
+    fn new(keyframe: &Packet, config: &VideoConfig) -> Self {
+        let h264 = config.h264().is_some();
         Self {
+            turn: Turn::find(config, &keyframe.data).unwrap_or_default(),
             first: keyframe.dts,
             last: keyframe.dts,
             frames: 1,

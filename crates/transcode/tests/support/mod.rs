@@ -176,6 +176,11 @@ pub fn check_rung(made: &Made, rung: usize, want_times: &[i64], want_keys: &[i64
 /// Decodes a rung with FFmpeg's command line, which must have nothing to say about it, and compares its pictures with
 /// the source's: PSNR in dB.
 pub fn likeness(made: &Made, rung: usize, source: &Path) -> f64 {
+    likeness_to(made, rung, source, "null")
+}
+
+/// The same, after filters of FFmpeg's command line were run over the source.
+pub fn likeness_to(made: &Made, rung: usize, source: &Path, filters: &str) -> f64 {
     let config = made.configs[rung].h264().unwrap();
     let mut bytes = Vec::new();
     let mut put = |unit: &[u8]| {
@@ -191,11 +196,12 @@ pub fn likeness(made: &Made, rung: usize, source: &Path) -> f64 {
     std::fs::write(&path, bytes).expect("it can be written");
     let (width, height) = made.configs[rung].dimensions();
     let graph = format!(
-        "[0:v]settb=1/25,setpts=N[a];[1:v]scale={width}:{height}:flags=bicubic,format=yuv420p,settb=1/25,setpts=N[b];[a][b]psnr=shortest=1"
+        "[0:v]settb=1/25,setpts=N[a];[1:v]{filters},scale={width}:{height}:flags=bicubic,format=yuv420p,settb=1/25,setpts=N[b];[a][b]psnr=shortest=1"
     );
     let run = |level: &str, args: &[&std::ffi::OsStr]| {
         let output = Command::new("ffmpeg")
-            .args(["-nostdin", "-hide_banner", "-loglevel", level, "-i"])
+            // zscale of FFmpeg 5.1 may wait for ever with several threads
+            .args(["-nostdin", "-hide_banner", "-filter_complex_threads", "1", "-loglevel", level, "-i"])
             .arg(&path)
             .args(args)
             .args(["-f", "null", "-"])
@@ -207,7 +213,10 @@ pub fn likeness(made: &Made, rung: usize, source: &Path) -> f64 {
     // A raw stream has no timestamps, which FFmpeg's muxer remarks on.
     let complaints: Vec<&str> = complaints.lines().filter(|line| !line.contains("imestamp")).collect();
     assert!(complaints.is_empty(), "rung {rung}: {complaints:?}");
-    let told = run("info", &["-i".as_ref(), source.as_os_str(), "-lavfi".as_ref(), graph.as_ref()]);
+    let told = run(
+        "info",
+        &["-noautorotate".as_ref(), "-i".as_ref(), source.as_os_str(), "-lavfi".as_ref(), graph.as_ref()],
+    );
     let average = told.rsplit_once("average:").expect("a PSNR").1.split(' ').next().unwrap_or_default();
     average.parse().expect("a number")
 }
