@@ -39,7 +39,7 @@ conformance: deps-test ## Every client over every transport, as a table (target/
 	SLUICE_BIN=$(CURDIR)/$(BIN) cargo run --locked -p e2e --bin e2e-conformance -- --rtmpe 300
 
 bench: ## Ladder and ingest beside their peers
-	crates/transcode/benches/ladder.sh
+	benches/ladder.sh
 	benches/ingest.sh
 
 clean: ## Remove what was built
