@@ -80,7 +80,6 @@ impl H264Encoder {
             level_idc: ladder::level(width, height, Some(settings.frame_rate), maxrate_bps),
             preset: settings.preset,
             colour: Colour::BT709,
-            variable_rate: false,
             gop: Some(settings.gop.max(1)),
             threads: 1,
             encoder: EncoderName::Libx264,

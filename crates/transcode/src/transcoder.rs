@@ -111,7 +111,7 @@ pub struct Stats {
     pub frames_decoded: u64,
     /// Packets that the decoders could not use.
     pub decode_errors: u64,
-    /// Frames that came out of the decoder out of order, or at a time already taken, and were left out.
+    /// Frames that were left out: out of order, at a time already taken, or more than the rungs' rate has room for.
     pub frames_dropped: u64,
     /// Times the encoded sound left its sample count, because the source's stamps jumped.
     pub audio_reanchored: u64,

@@ -86,6 +86,15 @@ impl Picture {
         }
     }
 
+    /// The same without what is attached: captions and user data.
+    pub(crate) fn share_bare(&self) -> Result<Self, CodecError> {
+        let mut other = self.share()?;
+        for kind in [side_data::Type::A53CC, side_data::Type::SEI_UNREGISTERED] {
+            other.0.remove_side_data(kind);
+        }
+        Ok(other)
+    }
+
     /// Whether nobody else holds the pixels.
     pub(super) fn is_alone(&mut self) -> bool {
         // SAFETY: the frame is valid; the call only reads reference counts, which are atomic.

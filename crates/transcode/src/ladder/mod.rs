@@ -203,9 +203,6 @@ pub struct EncodeSettings {
     pub preset: Preset,
     /// Every second frame is left out.
     pub halve_rate: bool,
-    /// Frames do not come evenly: the cap counts their times rather than their number.
-    #[serde(default)]
-    pub variable_rate: bool,
     /// What encodes it.
     #[serde(default)]
     pub encoder: EncoderName,

@@ -299,13 +299,11 @@ fn encoded(
 ) -> Rung {
     let (width, height) = size::scaled(video.dimensions(), wish.height);
     let frame_rate = if halve_rate { video.frame_rate.map(FrameRate::halved) } else { video.frame_rate };
+    let frame_rate = frame_rate.map(size::encoded_rate);
     let usual = size::bitrate(width, height, frame_rate);
     let bitrate_bps =
         wish.bitrate_bps.unwrap_or_else(|| limit.map_or(usual, |limit| usual.min(limit))).max(LEAST_BITRATE);
-    let settings = EncodeSettings {
-        variable_rate: video.variable_rate,
-        ..settings((width, height), frame_rate, bitrate_bps, wishes, halve_rate)
-    };
+    let settings = settings((width, height), frame_rate, bitrate_bps, wishes, halve_rate);
     let (peak, average) = declared(&settings, wishes.segment, audio_bps);
     Rung {
         name: format!("{}p", wish.height),
@@ -342,7 +340,6 @@ pub(super) fn settings(
         level_idc: size::level(width, height, frame_rate, maxrate_bps),
         preset: wishes.preset,
         halve_rate,
-        variable_rate: false,
         encoder: wishes.encoder,
     }
 }

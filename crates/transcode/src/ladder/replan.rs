@@ -155,7 +155,8 @@ fn again(
     let halve_rate =
         matches!((video.frame_rate, rung.frame_rate), (Some(rate), Some(declared)) if faster(rate, declared));
     let frame_rate = if halve_rate { video.frame_rate.map(FrameRate::halved) } else { video.frame_rate };
-    let mut settings = match &rung.treatment {
+    let frame_rate = frame_rate.map(size::encoded_rate);
+    let settings = match &rung.treatment {
         Treatment::Encode(before) => super::EncodeSettings { halve_rate, ..before.clone() },
         Treatment::Copy => {
             let mut made =
@@ -164,7 +165,6 @@ fn again(
             made
         }
     };
-    settings.variable_rate = video.variable_rate;
     let (peak, average) = declared(&settings, wishes.segment, audio_bps);
     Rung {
         width: size.0,

@@ -46,6 +46,15 @@ pub fn pictures(size: (u32, u32), rate: Option<FrameRate>, rungs: &[RungWish]) -
     wishes.into_iter().map(picture).collect()
 }
 
+/// Fewest frames a second that are encoded: an encoder looks some ten frames ahead, which takes long where they are rare.
+const LEAST_RATE: f64 = 12.0;
+
+/// The rate of a rung of pictures that come so often: a slow source's frames are shown several times each.
+pub(super) fn encoded_rate(rate: FrameRate) -> FrameRate {
+    let times = (LEAST_RATE / rate.as_f64().max(0.1)).ceil().max(1.0) as u32;
+    rate.num().checked_mul(times).and_then(|num| FrameRate::new(num, rate.den())).unwrap_or(rate)
+}
+
 /// The average rate for a picture.
 pub(super) fn bitrate(width: u32, height: u32, rate: Option<FrameRate>) -> u32 {
     let short = f64::from(width.min(height));

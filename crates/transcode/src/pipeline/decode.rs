@@ -133,13 +133,19 @@ impl Frames {
         self.last_pts = self.last_pts.max(Some(at - 1));
     }
 
-    /// The frame's place; `None` when it has no time, or one not above the last frame's.
-    pub(super) fn place(&mut self, picture: &Picture) -> Option<Place> {
-        self.place_at(picture.pts())
+    /// The time, unless it is none or not above the last frame's.
+    pub(super) fn follows(&self, pts: Option<i64>) -> Option<i64> {
+        pts.filter(|pts| self.last_pts.is_none_or(|last| *pts > last))
     }
 
-    fn place_at(&mut self, pts: Option<i64>) -> Option<Place> {
-        let pts = pts.filter(|pts| self.last_pts.is_none_or(|last| *pts > last))?;
+    /// Whether a frame at this time would open a segment.
+    pub(super) fn is_due(&self, pts: i64) -> bool {
+        self.cuts.front().is_some_and(|at| *at <= pts)
+    }
+
+    /// The place of a frame at this time; `None` when it is not above the last frame's.
+    pub(super) fn place(&mut self, pts: i64) -> Option<Place> {
+        let pts = self.follows(Some(pts))?;
         self.last_pts = Some(pts);
         let mut cut = false;
         while self.cuts.front().is_some_and(|at| *at <= pts) {
@@ -167,7 +173,7 @@ mod tests {
         ] {
             let mut frames = Frames::default();
             cuts.into_iter().for_each(|cut| frames.cut_at(cut));
-            let places = pts.into_iter().filter_map(|pts| frames.place_at(Some(pts)));
+            let places = pts.into_iter().filter_map(|pts| frames.place(pts));
             let got: Vec<i64> = places.filter(|place| place.cut).map(|place| place.pts).collect();
             assert_eq!(got, want, "{name}");
         }
@@ -176,8 +182,12 @@ mod tests {
     #[test]
     fn times_only_rise() {
         let mut frames = Frames::default();
-        let kept = [Some(5), Some(5), None, Some(4), Some(9)].map(|pts| frames.place_at(pts).is_some());
-        assert_eq!(kept, [true, false, false, false, true]);
+        let kept = [5, 5, 4, 9].map(|pts| frames.place(pts).is_some());
+        assert_eq!(kept, [true, false, false, true]);
+        assert_eq!(
+            (frames.follows(None), frames.follows(Some(9)), frames.follows(Some(10))),
+            (None, None, Some(10))
+        );
     }
 
     #[test]

@@ -196,7 +196,6 @@ fn settings(job: &VideoRung, colour: Colour) -> EncoderSettings {
         level_idc: settings.level_idc,
         preset: settings.preset,
         colour,
-        variable_rate: settings.variable_rate,
         gop: None,
         threads: threads(job.width, job.height, job.frame_rate),
         encoder: settings.encoder,

@@ -1,7 +1,7 @@
 //! Decode once, scale from rung to rung, encode each rung on a thread of its own.
 //!
 //! ```text
-//!  Input ─▶ decode ─▶ normalise ─▶ cuts marked ─▶ scale to rung 0 ─▶ [FRAMES] ─▶ encoder thread 0 ─▶ Output
+//!  Input ─▶ decode ─▶ normalise ─▶ pace ─▶ cuts marked ─▶ scale to rung 0 ─▶ [FRAMES] ─▶ encoder thread 0 ─▶ Output
 //!              │                       └▶ scale to rung 1 ─▶ [FRAMES] ─▶ encoder thread 1 ─▶ Output
 //!              └ each sound: decode ─▶ resample ─▶ encode ─────────────────────────────▶ Output
 //! ```
@@ -16,6 +16,7 @@ mod colour;
 mod decode;
 mod encode;
 mod normalise;
+mod pace;
 mod scale;
 
 use std::{
@@ -27,11 +28,11 @@ use std::{
 
 pub(crate) use normalise::Tools;
 
-use media::{AudioConfig, Packet, TrackId, TrackKind, VideoConfig};
+use media::{AudioConfig, FrameRate, Packet, TrackId, TrackKind, VideoConfig};
 use tokio::sync::mpsc;
 
 use crate::{
-    AudioJob, Fault, Input, Job, Output, Stats, VideoJob,
+    AudioJob, Fault, Input, Job, Output, Stats, VideoJob, VideoRung,
     av::{self, CodecError, Picture},
     source::SAME_TIME,
     transcoder::Progress,
@@ -169,6 +170,7 @@ struct Video {
     track: TrackId,
     decoder: decode::Decoder,
     normaliser: normalise::Normaliser,
+    pacer: pace::Pacer,
     frames: decode::Frames,
     rungs: scale::Rungs,
     progress: Arc<Progress>,
@@ -185,6 +187,7 @@ impl Video {
             normaliser: normalise::Normaliser::new(
                 job.rungs.first().map_or((0, 0), |rung| (rung.width, rung.height)),
             ),
+            pacer: pace::Pacer::new(nominal_rate(&job)),
             frames: decode::Frames::default(),
             rungs: scale::Rungs::open(&job, outbox, progress)?,
             progress: Arc::clone(progress),
@@ -231,7 +234,7 @@ impl Video {
             }
             self.last_pts = pts;
             for picture in self.normaliser.ready() {
-                place(&picture, &mut self.frames, &mut self.rungs, stats)?;
+                show(&picture, &mut self.pacer, &mut self.frames, &mut self.rungs, stats)?;
             }
         }
     }
@@ -241,7 +244,7 @@ impl Video {
         self.pump(stats)?;
         self.normaliser.finish();
         for picture in self.normaliser.ready() {
-            place(&picture, &mut self.frames, &mut self.rungs, stats)?;
+            show(&picture, &mut self.pacer, &mut self.frames, &mut self.rungs, stats)?;
         }
         Ok(())
     }
@@ -253,18 +256,49 @@ impl Video {
     }
 }
 
-/// A picture goes to the rungs.
-fn place(
+/// A picture goes to the rungs, after repeats of the one before where frames come too rarely.
+fn show(
     picture: &Picture,
+    pacer: &mut pace::Pacer,
     frames: &mut decode::Frames,
     rungs: &mut scale::Rungs,
     stats: &mut Stats,
 ) -> Result<(), Ended> {
-    match frames.place(picture) {
-        Some(place) => rungs.push(picture, place)?,
-        None => stats.frames_dropped += 1,
+    let Some(pts) = frames.follows(picture.pts()) else {
+        stats.frames_dropped += 1;
+        return Ok(());
+    };
+    let before = pacer.last();
+    match pacer.see(pts, frames.is_due(pts)) {
+        pace::Pace::Leave => stats.frames_dropped += 1,
+        pace::Pace::Show { repeats } => {
+            for at in pace::Pacer::between(before.unwrap_or(pts), pts, repeats) {
+                if frames.is_due(at) && !rungs.all_can_repeat() {
+                    break; // the segment opens at the frame itself, in all rungs
+                }
+                if let Some(place) = frames.place(at) {
+                    rungs.repeat(place)?;
+                }
+            }
+            if let Some(place) = frames.place(pts) {
+                rungs.push(picture, place)?;
+            }
+        }
     }
     Ok(())
+}
+
+/// The rate that the rungs are declared with, before it is halved for some; the source's where none is declared.
+fn nominal_rate(job: &VideoJob) -> Option<FrameRate> {
+    let whole = |rung: &VideoRung| {
+        let rate = rung.frame_rate?;
+        if rung.settings.halve_rate {
+            FrameRate::new(rate.num().checked_mul(2)?, rate.den())
+        } else {
+            Some(rate)
+        }
+    };
+    job.rungs.iter().find_map(whole).or(job.frame_rate)
 }
 
 /// One track of sound's way.

@@ -32,6 +32,8 @@ pub(super) struct Rungs {
     colour: Colour,
     outbox: mpsc::Sender<Output>,
     progress: Arc<Progress>,
+    /// Frames have had to be repeated.
+    repeats: bool,
 }
 
 struct Rung {
@@ -44,6 +46,8 @@ struct Rung {
     /// Built when a frame first needs scaling, and again when the frames' size or shape changes.
     scaler: Option<(Scaler, [(u32, u32); 2])>,
     pool: Pool,
+    /// The last picture made, once frames have had to be repeated.
+    last: Option<Picture>,
     encoder: Option<Encoder>,
     /// The encoder before, which still has pictures.
     ending: Option<Finishing>,
@@ -72,12 +76,13 @@ impl Rungs {
                 took_last: false,
                 scaler: None,
                 pool: Pool::new(rung.width, rung.height),
+                last: None,
                 encoder: (!rung.shed).then_some(encoder),
                 ending: None,
             });
         }
         let (outbox, progress) = (outbox.clone(), Arc::clone(progress));
-        Ok(Self { rungs, configs, job: job.clone(), colour, outbox, progress })
+        Ok(Self { rungs, configs, job: job.clone(), colour, outbox, progress, repeats: false })
     }
 
     /// What is to be told right after `Ready`, where a rung starts without an encoder.
@@ -138,6 +143,7 @@ impl Rungs {
         for (index, encoder) in closed {
             self.rungs[index].ending = Some(encoder.finish());
             self.rungs[index].scaler = None;
+            self.rungs[index].last = None;
             self.rungs[index].pool.clear();
         }
         Ok(())
@@ -165,6 +171,9 @@ impl Rungs {
             // Also where only a smaller rung wants it: scaling from the next larger is what makes it cheap.
             let meter = &self.progress.meters().rungs[index];
             let mut made = meter.time(|| rung.fit(larger.as_ref().unwrap_or(picture)))?;
+            if self.repeats {
+                rung.last = Some(made.share()?);
+            }
             if wanted[index] {
                 let shared = made.share()?;
                 made.mark(place.pts, place.cut);
@@ -174,6 +183,29 @@ impl Rungs {
                 larger = Some(shared);
             } else {
                 larger = Some(made);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a segment can open at a repeat: every rung has a picture to open it with.
+    pub(super) fn all_can_repeat(&self) -> bool {
+        self.rungs.iter().all(|rung| rung.last.is_some())
+    }
+
+    /// Shows the last picture again: no pixel is touched. What is attached to it, such as captions, is not said twice. The
+    /// first time that this is asked for there is nothing to show yet: pictures are kept only where it happens.
+    pub(super) fn repeat(&mut self, place: Place) -> Result<(), Ended> {
+        self.repeats = true;
+        if place.cut {
+            self.settle(place.pts)?;
+        }
+        for rung in &mut self.rungs {
+            let wanted = rung.wants(place);
+            if let (true, Some(last), Some(encoder)) = (wanted, &rung.last, &mut rung.encoder) {
+                let mut again = last.share_bare()?;
+                again.mark(place.pts, place.cut);
+                encoder.push(Marked(again))?;
             }
         }
         Ok(())

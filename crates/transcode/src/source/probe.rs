@@ -11,8 +11,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use media::{
-    AudioConfig, ColorInfo, FrameRate, MediaEvent, MediaSpan, MediaTime, Packet, TrackId, TrackKind,
-    VideoConfig, h264, h264::nal_type,
+    AudioConfig, ColorInfo, FrameRate, MediaEvent, MediaSpan, MediaTime, Packet, TICKS_PER_SECOND, TrackId,
+    TrackKind, VideoConfig, h264, h264::nal_type,
 };
 
 use super::{AudioSource, Gop, Hints, Keyframes, Source, Unsupported, VideoSource, turn::Turn, x264::X264};
@@ -54,6 +54,8 @@ const MAX_SIDE: u32 = 8192;
 const MAX_AREA: u32 = 8192 * 4352;
 /// A declared rate up to this many times the measured one is believed; twice as much is a field rate.
 const MISSING: f64 = 1.6;
+/// Frames that come unevenly are given room for at most this many a second.
+const MOST_VARIABLE: f64 = 60.0;
 /// Rates that encoders are set to; a measured one is taken for the nearest that it could be.
 const USUAL_RATES: [(u32, u32); 14] = [
     (30, 1),
@@ -399,6 +401,9 @@ impl Look {
             return declared.next();
         }
         let measured = f64::from(self.frames - 1) / span;
+        if self.is_variable() {
+            return self.fastest(declared, measured);
+        }
         // Stamps of whole milliseconds may be off by one at either end.
         let slack = 0.01 + 0.002 / span;
         let near = |rate: FrameRate| (rate.as_f64() / measured - 1.0).abs() <= slack;
@@ -413,6 +418,18 @@ impl Look {
                     .find(|rate| near(*rate))
             })
             .or_else(|| FrameRate::nearest(measured))
+    }
+
+    /// The rate at which uneven frames come when they come: a screen share is still most of the time. As declared, where
+    /// that is possible; else by the shorter steps.
+    fn fastest(&self, mut declared: impl Iterator<Item = FrameRate>, measured: f64) -> Option<FrameRate> {
+        let mut steps = self.steps.clone();
+        steps.sort_unstable();
+        let short = steps.get(steps.len() / 4).copied().unwrap_or(0).max(1);
+        let fast = (TICKS_PER_SECOND as f64 / short as f64).min(MOST_VARIABLE).max(measured);
+        declared
+            .find(|rate| (measured..=MOST_VARIABLE).contains(&rate.as_f64()))
+            .or_else(|| FrameRate::nearest(fast))
     }
 
     /// Whether frames come unevenly: more than a fifth of the steps are a quarter off the usual one, stamps of whole

@@ -48,8 +48,6 @@ pub(crate) struct EncoderSettings {
     pub(crate) level_idc: u8,
     pub(crate) preset: Preset,
     pub(crate) colour: Colour,
-    /// Frames do not come evenly: the rate control goes by their times.
-    pub(crate) variable_rate: bool,
     /// Most frames from one IDR picture to the next; `None`: only pictures that are marked become one.
     pub(crate) gop: Option<u32>,
     pub(crate) threads: usize,

@@ -8,7 +8,7 @@ pub(super) fn recipe(settings: &EncoderSettings) -> Recipe {
     let level = settings.level_idc;
     // Makes the rate control count frames, and the parameter sets say the frame rate rather than 90000 fps, which
     // some players would believe. Times pass through as they are either way.
-    let even = settings.frame_rate.is_some() && !settings.variable_rate;
+    let even = settings.frame_rate.is_some();
     let regular = if even { ":force-cfr=1" } else { "" };
     // x264 writes this into the stream, and receivers (ours too) believe it.
     let keyint = settings.gop.map_or_else(|| "infinite".to_owned(), |frames| frames.to_string());
