@@ -113,9 +113,9 @@ pub(super) fn close(one: u32, other: u32) -> bool {
     f64::from(one.min(other)) > f64::from(one.max(other)) * 0.85
 }
 
-/// The profile of a rung: Main for the small ones, which the oldest phones take.
+/// The profile of a rung: Main for the smallest, which the oldest phones take; High is worth 0.4 VMAF at 360p.
 pub(super) fn profile(width: u32, height: u32) -> Profile {
-    if width.min(height) >= 480 { Profile::High } else { Profile::Main }
+    if width.min(height) >= 360 { Profile::High } else { Profile::Main }
 }
 
 /// Limits of a level (ISO/IEC 14496-10 table A-1): macroblocks a second, macroblocks a frame, kbit/s at Main.

@@ -19,8 +19,8 @@ use crate::{
     transcoder::Progress,
 };
 
-/// Frames waiting for one encoder: enough to ride over its slow frames, little enough that memory stays small.
-const FRAMES: usize = 6;
+/// Frames waiting for one encoder: enough to ride over its slow frames. One more for each of 720p, 480p and 360p is 2.3 MB.
+const FRAMES: usize = 3;
 /// Luma samples a second that x264 makes on one core with `veryfast` and some room to spare. With one thread it works
 /// about 12 % cheaper than with several, so it gets more only above this.
 const ONE_THREAD: f64 = 45e6;
