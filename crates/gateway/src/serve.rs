@@ -114,6 +114,7 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
             show_address: config.show_address,
             worker_memory: config.worker_memory,
             sandbox: config.sandbox,
+            fault: std::env::var_os(crate::config::OBEY_FAULT_MARKS).map(|_| transcode::Fault::ObeyMarks),
         }),
         store: store.clone(),
         library,

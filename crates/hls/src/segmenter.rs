@@ -324,6 +324,11 @@ impl Segmenter {
         let sequence = open.cut.sequence;
         if open.missing {
             let end = next.map_or(open.start + NOMINAL_PICTURE, |(start, _)| start);
+            // Its sound is missing with it: it is no late sound of the next one.
+            let before = self.sounds.len();
+            self.sounds.retain(|sound| sound.packet.pts >= end);
+            self.stats.dropped_sounds += (before - self.sounds.len()) as u64;
+            self.written_sound = None;
             self.finished.push_back(missing(&open.cut, end));
             return;
         }

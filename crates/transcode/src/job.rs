@@ -1,6 +1,6 @@
 //! What a transcoder is asked to make: everything it must know, in a form that crosses a process boundary.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use media::{AudioConfig, FrameRate, TrackId, VideoConfig};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,8 @@ use crate::{
 /// Address space that a worker may take unless told otherwise: about ten times what a 1080p ladder needs, most of it
 /// for thread stacks and libraries that are mapped and never touched.
 const DEFAULT_MEMORY_LIMIT: u64 = 2 << 30;
+/// A picture takes a twentieth of this where a machine is a tenth as fast as it should be.
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// One transcoder's work: which tracks come in, and what is made of them.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -29,6 +31,8 @@ pub struct Job {
     pub fault: Option<Fault>,
     /// How far a worker process is shut in. Not used in a thread.
     pub sandbox: Sandbox,
+    /// A worker process that has inputs and takes none of them for so long is hung: it is killed. Not used in a thread.
+    pub patience: Duration,
 }
 
 /// Picture work.
@@ -84,7 +88,14 @@ pub enum Fault {
     /// When it has decoded this many frames, the decoding thread tries to get out of the worker, and tells how that went
     /// as [`crate::Output::Tried`].
     BreakOutAtFrame(u64),
+    /// Packets that hold a mark, [`FAULT_MARK`] and a word behind it, make the transcoder do what the word says.
+    ObeyMarks,
 }
+
+/// See [`Fault::ObeyMarks`]. Words: `abort.`, `hang.`, `panic.`, `eat.` (memory, to the limit), `time.`, `rung.`, `flood.`
+/// (outputs that cannot be).
+#[doc(hidden)]
+pub const FAULT_MARK: &[u8] = b"sluice-fault:";
 
 impl Job {
     /// The encoding that `plan` asks for; `None` when it copies everything.
@@ -127,6 +138,7 @@ impl Job {
             memory_limit: DEFAULT_MEMORY_LIMIT,
             fault: None,
             sandbox: Sandbox::Auto,
+            patience: DEFAULT_PATIENCE,
         })
     }
 }

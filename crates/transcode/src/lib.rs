@@ -26,7 +26,7 @@ mod transcoder;
 mod worker;
 
 pub use codecs::{CodecCheck, can_decode, can_decode_audio, probe_codecs};
-pub use job::{AudioJob, Fault, Job, VideoJob, VideoRung};
+pub use job::{AudioJob, FAULT_MARK, Fault, Job, VideoJob, VideoRung};
 pub use load::{Cost, Load, RungLoad};
 pub use transcoder::{Input, Isolation, Output, SendError, StartError, Stats, Transcoder};
 pub use worker::{Attempt, Layer, Layers, Sandbox, check_sandbox, worker_main};

@@ -7,7 +7,7 @@
 //! ```
 
 use std::{
-    io,
+    fmt, io,
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -115,6 +115,8 @@ pub struct Stats {
     pub frames_dropped: u64,
     /// Times the encoded sound left its sample count, because the source's stamps jumped.
     pub audio_reanchored: u64,
+    /// Inputs that are done with, decoded or passed over.
+    pub inputs: u64,
 }
 
 /// Why a transcoder did not start.
@@ -181,6 +183,23 @@ pub(crate) struct Progress {
     load: Mutex<Option<Load>>,
     /// What shuts a worker process in.
     pub(crate) layers: OnceLock<Layers>,
+    /// Inputs that were put in.
+    inputs: AtomicU64,
+    /// Earliest and latest time put in.
+    earliest: AtomicI64,
+    latest: AtomicI64,
+    /// Decoding time of the packet that began the group being decoded.
+    group: AtomicI64,
+    /// Hears of each group before anything of it is decoded.
+    on_group: OnceLock<OnGroup>,
+}
+
+struct OnGroup(Box<dyn Fn(MediaTime) + Send + Sync>);
+
+impl fmt::Debug for OnGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnGroup")
+    }
 }
 
 impl Transcoder {
@@ -212,7 +231,7 @@ impl Transcoder {
     /// # Errors
     /// [`SendError::Full`] gives the input back; [`SendError::Closed`] when the transcoder has ended.
     pub fn try_send(&self, input: Input) -> Result<(), SendError> {
-        let stamp = video_dts(&input);
+        let stamp = Stamp::of(&input);
         self.input.try_send(input).map_err(|error| match error {
             mpsc::error::TrySendError::Full(input) => SendError::Full(input),
             mpsc::error::TrySendError::Closed(_) => SendError::Closed,
@@ -228,7 +247,7 @@ impl Transcoder {
     /// # Errors
     /// [`SendError::Closed`] when the transcoder has ended.
     pub async fn send(&self, input: Input) -> Result<(), SendError> {
-        let stamp = video_dts(&input);
+        let stamp = Stamp::of(&input);
         self.input.send(input).await.map_err(|_| SendError::Closed)?;
         self.progress.note_in(stamp);
         Ok(())
@@ -268,6 +287,13 @@ impl Transcoder {
         self.progress.load()
     }
 
+    /// Decoding time of the keyframe that began the group of pictures it decoded last (without pictures: of the sound
+    /// that began the last second). Known however it ended, so that what kills it can be told.
+    pub fn group(&self) -> Option<MediaTime> {
+        let at = self.progress.group.load(Ordering::Relaxed);
+        (at != NEVER).then(|| MediaTime::from_ticks(at))
+    }
+
     /// What shuts the worker process in; `None` in a thread, or before its codecs were open.
     pub fn layers(&self) -> Option<&Layers> {
         self.progress.layers.get()
@@ -282,10 +308,19 @@ impl Transcoder {
     }
 }
 
-fn video_dts(input: &Input) -> Option<i64> {
-    match input {
-        Input::Packet(packet) if packet.kind == TrackKind::Video => Some(packet.dts.ticks()),
-        _ => None,
+/// What is noted of an input.
+struct Stamp {
+    /// Decoding time of a picture.
+    video: Option<i64>,
+    /// Decoding and showing time of any packet.
+    any: Option<(i64, i64)>,
+}
+
+impl Stamp {
+    fn of(input: &Input) -> Self {
+        let Input::Packet(packet) = input else { return Self { video: None, any: None } };
+        let (dts, pts) = (packet.dts.ticks(), packet.pts.ticks());
+        Self { video: (packet.kind == TrackKind::Video).then_some(dts), any: Some((dts, pts)) }
     }
 }
 
@@ -305,6 +340,11 @@ impl Progress {
             meters: Meters::new(rungs.len()),
             load: Mutex::new(None),
             layers: OnceLock::new(),
+            inputs: AtomicU64::new(0),
+            earliest: AtomicI64::new(i64::MAX),
+            latest: AtomicI64::new(NEVER),
+            group: AtomicI64::new(NEVER),
+            on_group: OnceLock::new(),
         }
     }
 
@@ -349,12 +389,46 @@ impl Progress {
         *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
     }
 
-    fn note_in(&self, dts: Option<i64>) {
-        if let Some(dts) = dts
+    fn note_in(&self, stamp: Stamp) {
+        self.inputs.fetch_add(1, Ordering::Relaxed);
+        if let Some((dts, pts)) = stamp.any {
+            self.earliest.fetch_min(dts.min(pts), Ordering::Relaxed);
+            self.latest.fetch_max(dts.max(pts), Ordering::Relaxed);
+        }
+        if let Some(dts) = stamp.video
             && self.video_in.fetch_max(dts, Ordering::Relaxed) == NEVER
         {
             self.video_out.iter().for_each(|rung| rung.store(dts, Ordering::Relaxed));
         }
+    }
+
+    /// Inputs put in that are not done with, as far as is known.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.inputs.load(Ordering::Relaxed).saturating_sub(self.stats().inputs)
+    }
+
+    /// An input never reached the worker.
+    pub(crate) fn left_out(&self) {
+        self.inputs.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Earliest and latest time put in so far.
+    pub(crate) fn span(&self) -> Option<(MediaTime, MediaTime)> {
+        let (from, to) = (self.earliest.load(Ordering::Relaxed), self.latest.load(Ordering::Relaxed));
+        (to != NEVER).then(|| (MediaTime::from_ticks(from), MediaTime::from_ticks(to)))
+    }
+
+    /// A group is about to be decoded.
+    pub(crate) fn begin_group(&self, at: MediaTime) {
+        self.group.store(at.ticks(), Ordering::Relaxed);
+        if let Some(OnGroup(tell)) = self.on_group.get() {
+            tell(at);
+        }
+    }
+
+    /// Who is to hear of groups, before the first of them; only the first call counts.
+    pub(crate) fn on_group(&self, tell: impl Fn(MediaTime) + Send + Sync + 'static) {
+        let _ = self.on_group.set(OnGroup(Box::new(tell)));
     }
 
     fn note_out(&self, output: &Output) {

@@ -138,6 +138,9 @@ async fn both(job: &Job, inputs: &[Input]) -> (Made, Made) {
 async fn every_coding_of_pictures_is_decoded_inside() {
     for (extension, args) in [
         ("mp4", "-c:v libx264 -preset ultrafast -g 30"),
+        // libavfilter, built at the first frame
+        ("mp4", "-c:v libx264 -preset ultrafast -g 30 -flags +ildct+ilme -x264-params tff=1"),
+        ("mp4", "-pix_fmt yuv420p10le -c:v libx264 -preset ultrafast -g 30"),
         ("mp4", "-c:v libx265 -preset ultrafast -tag:v hvc1 -x265-params log-level=none:keyint=30"),
         ("mp4", "-c:v libsvtav1 -preset 12 -g 30"),
         ("webm", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 1M -g 30"),

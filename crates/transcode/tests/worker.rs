@@ -91,6 +91,7 @@ async fn an_aborting_worker_is_told_with_its_signal() {
 async fn a_hanging_worker_fills_its_queue_and_goes_when_dropped() {
     let (_clip, mut job, inputs) = small();
     job.fault = Some(Fault::HangAtFrame(10));
+    job.patience = Duration::from_secs(60); // it is not to be found hung before the queue is full
     let transcoder = Transcoder::start(process(), job).await.unwrap();
     let pid = transcoder.worker_pid().unwrap();
     let packet = inputs

@@ -10,7 +10,9 @@ pub(crate) mod units;
 
 use std::{fmt, path::Path};
 
-pub(crate) use settings::{Config, LogFormat, OnShutdown, PlayAccess, SETTINGS, Setting, UserAuth};
+pub(crate) use settings::{
+    Config, LogFormat, OBEY_FAULT_MARKS, OnShutdown, PlayAccess, SETTINGS, Setting, UserAuth,
+};
 
 /// Every setting, in the order of the example file.
 fn all() -> impl Iterator<Item = &'static Setting> {

@@ -18,7 +18,11 @@ use crate::desk::{rules::Rule, webhook};
 use transcode::ladder::{BadPreset, Preset};
 
 /// `SLUICE_…` variables that are not settings.
-pub(super) const OTHER_VARIABLES: &[&str] = &["SLUICE_CONFIG", "SLUICE_BIN", "SLUICE_READY_FILE"];
+pub(super) const OTHER_VARIABLES: &[&str] =
+    &["SLUICE_CONFIG", "SLUICE_BIN", "SLUICE_READY_FILE", OBEY_FAULT_MARKS];
+
+/// Set by tests of broken media: encoder processes do what marks in the packets say, such as crash.
+pub(crate) const OBEY_FAULT_MARKS: &str = "SLUICE_OBEY_FAULT_MARKS";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

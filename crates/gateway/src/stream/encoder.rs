@@ -1,29 +1,47 @@
 //! The encoder of one stream, supervised: started, fed at its own pace, restarted when it dies, given up on when it
 //! keeps dying.
+//!
+//! A dead encoder is started again at once, from the last keyframe that its unfinished segments need. One that dies
+//! twice in the same group of pictures would die a third time: that group is left out. One that dies wherever it begins
+//! rests for a while, and the stream goes on with what needs no encoder.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
+use media::MediaTime;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 use transcode::{Input, Isolation, Job, Output, Transcoder};
 
-/// Deaths in a row, without a segment finished in between, after which what it chokes on is skipped.
-const DEATHS_BEFORE_SKIP: u32 = 2;
+/// Deaths in a row, without a segment finished in between, after which all that it has not made is skipped.
+const DEATHS_BEFORE_SKIP: u32 = 4;
 /// … and after which it is left alone for [`REST`].
-const DEATHS_BEFORE_REST: u32 = 6;
+const DEATHS_BEFORE_REST: u32 = 7;
+/// Deaths within [`RECENTLY`] after which it rests too, however far it came: each costs the machine a start.
+const MANY_DEATHS: usize = 20;
+const RECENTLY: Duration = Duration::from_secs(60);
 /// Pause before a stream whose encoder keeps dying tries again; until then it goes on as copy alone.
 const REST: Duration = Duration::from_secs(30);
+/// A slow machine's encoder is taken for a hung one at most so many times longer each time.
+const MOST_PATIENCE: u32 = 4;
 
 /// What the stream must do about its encoder.
 #[derive(Debug)]
 pub(super) enum Heard {
     /// It made something.
     Output(Output),
-    /// It died, was let go, and is to be started again with [`Encoder::restart`] after [`Encoder::wait`].
-    Died {
-        /// What it was given keeps killing it: skip ahead first.
-        skip: bool,
-    },
+    /// It died, was let go, and is to be started again with [`Encoder::start`] when [`Encoder::retry_at`] has come.
+    Died(Remedy),
+}
+
+/// What is done before a dead encoder is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// It gets the same again.
+    None,
+    /// It has died of the group that begins with this decoding time, twice: it is not given that again.
+    LeaveOut(MediaTime),
+    /// It dies wherever it begins: it goes on at the newest point there is.
+    SkipAhead,
 }
 
 /// The encoder of one publication.
@@ -32,15 +50,26 @@ pub(super) struct Encoder {
     job: Job,
     running: Option<Transcoder>,
     retry_at: Option<Instant>,
-    deaths: u32,
+    deaths: Deaths,
     /// Starts so far beyond the first, for the counters.
     restarts: u64,
+    /// When it died, until a picture comes from the next.
+    died_at: Option<Instant>,
 }
 
 impl Encoder {
     /// An encoder for `job`, not yet started.
     pub(super) fn new(isolation: Isolation, job: Job) -> Self {
-        Self { isolation, job, running: None, retry_at: Some(Instant::now()), deaths: 0, restarts: 0 }
+        let deaths = Deaths::default();
+        Self {
+            isolation,
+            job,
+            running: None,
+            retry_at: Some(Instant::now()),
+            deaths,
+            restarts: 0,
+            died_at: None,
+        }
     }
 
     /// Restarts so far.
@@ -58,10 +87,17 @@ impl Encoder {
         self.retry_at
     }
 
+    /// Whether it has died too often and is left alone for a while.
+    pub(super) fn resting(&self) -> bool {
+        self.retry_at.is_some_and(|at| at > Instant::now() + REST / 10)
+    }
+
     /// Starts it. A failure counts as a death.
     pub(super) async fn start(&mut self) {
         self.retry_at = None;
-        match Transcoder::start(self.isolation.clone(), self.job.clone()).await {
+        let mut job = self.job.clone();
+        job.patience *= (self.deaths.in_a_row + 1).min(MOST_PATIENCE);
+        match Transcoder::start(self.isolation.clone(), job).await {
             Ok(transcoder) => self.running = Some(transcoder),
             Err(cause) => {
                 error!(error = &cause as &dyn std::error::Error, "encoder cannot be started");
@@ -88,39 +124,132 @@ impl Encoder {
                 warn!("encoder died");
                 self.died()
             }
-            Some(output) => Heard::Output(output),
+            Some(output) => {
+                if matches!(output, Output::Video { .. })
+                    && let Some(at) = self.died_at.take()
+                {
+                    info!(after_ms = at.elapsed().as_millis() as u64, "encoder is back");
+                }
+                Heard::Output(output)
+            }
         }
     }
 
     /// It got somewhere: what killed it before is behind it.
     pub(super) fn progressed(&mut self) {
-        self.deaths = 0;
+        self.deaths.in_a_row = 0;
     }
 
-    /// Lets it go and starts over at once, because it was too slow.
+    /// Lets it go and starts over at once, because it was too slow. One that rests goes on resting.
     pub(super) fn restart(&mut self) {
-        self.running = None;
-        self.restarts += 1;
-        self.retry_at = Some(Instant::now());
+        if self.running.take().is_some() {
+            self.restarts += 1;
+            self.retry_at = Some(Instant::now());
+        }
     }
 
     fn died(&mut self) -> Heard {
-        self.running = None;
-        self.deaths += 1;
+        let group = self.running.take().and_then(|transcoder| transcoder.group());
         self.restarts += 1;
+        self.died_at.get_or_insert(Instant::now());
         metrics::counter!("sluice_encoder_deaths_total").increment(1);
-        let pause = match self.deaths {
-            1 => Duration::ZERO,
-            deaths if deaths < DEATHS_BEFORE_REST => Duration::from_millis(250 << deaths.min(4)),
-            _ => {
-                error!(rest = ?REST, "encoder keeps dying; the stream goes on with what needs no encoder");
-                REST
-            }
-        };
-        if self.deaths < DEATHS_BEFORE_REST {
+        let (remedy, pause) = self.deaths.one_more(Instant::now(), group);
+        if pause == REST {
+            error!(rest = ?REST, "encoder keeps dying; the stream goes on with what needs no encoder");
+        } else {
             info!(?pause, "encoder is restarted");
         }
         self.retry_at = Some(Instant::now() + pause);
-        Heard::Died { skip: self.deaths >= DEATHS_BEFORE_SKIP }
+        Heard::Died(remedy)
+    }
+}
+
+/// What is known of an encoder's deaths.
+#[derive(Debug, Default)]
+struct Deaths {
+    /// Without a segment finished in between.
+    in_a_row: u32,
+    recent: VecDeque<Instant>,
+    /// The group that it died in last.
+    suspect: Option<MediaTime>,
+}
+
+impl Deaths {
+    /// It died at `now`, in `group` if it came to decode any. What is to be done, and how long it waits.
+    fn one_more(&mut self, now: Instant, group: Option<MediaTime>) -> (Remedy, Duration) {
+        self.in_a_row += 1;
+        self.recent.push_back(now);
+        while self.recent.front().is_some_and(|at| now - *at > RECENTLY) {
+            self.recent.pop_front();
+        }
+        let poison = group.filter(|_| group == self.suspect);
+        self.suspect = if poison.is_some() { None } else { group };
+        if self.in_a_row >= DEATHS_BEFORE_REST || self.recent.len() > MANY_DEATHS {
+            self.recent.clear();
+            return (Remedy::SkipAhead, REST);
+        }
+        let remedy = match poison {
+            Some(group) => Remedy::LeaveOut(group),
+            None if self.in_a_row >= DEATHS_BEFORE_SKIP => Remedy::SkipAhead,
+            None => Remedy::None,
+        };
+        // What is known to kill is left out: no reason to wait.
+        let pause = match self.in_a_row {
+            1 => Duration::ZERO,
+            _ if poison.is_some() => Duration::ZERO,
+            deaths => Duration::from_millis(125 << deaths.min(5)),
+        };
+        (remedy, pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Deaths a second apart in these groups; with `progress`, a segment is finished between any two.
+    fn deaths(groups: &[Option<i64>], progress: bool) -> Vec<(Remedy, Duration)> {
+        let (mut deaths, start) = (Deaths::default(), Instant::now());
+        let at = |nth: usize| start + Duration::from_secs(nth as u64);
+        let die = |(nth, group): (usize, &Option<i64>)| {
+            if progress {
+                deaths.in_a_row = 0;
+            }
+            deaths.one_more(at(nth), group.map(MediaTime::from_ticks))
+        };
+        groups.iter().enumerate().map(die).collect()
+    }
+
+    #[test]
+    fn a_group_that_kills_twice_is_left_out_at_once() {
+        let left_out = Remedy::LeaveOut(MediaTime::from_ticks(7));
+        for progress in [false, true] {
+            let got = deaths(&[Some(7), Some(7), Some(9)], progress);
+            assert_eq!(got[0], (Remedy::None, Duration::ZERO));
+            assert_eq!(got[1], (left_out, Duration::ZERO));
+            assert_eq!(got[2].0, Remedy::None, "another group is not to blame yet");
+        }
+    }
+
+    #[test]
+    fn now_and_then_a_death_costs_nothing_but_a_restart() {
+        let groups: Vec<_> = (0..15).map(Some).collect();
+        assert!(deaths(&groups, true).iter().all(|got| *got == (Remedy::None, Duration::ZERO)));
+    }
+
+    #[test]
+    fn who_dies_wherever_it_begins_waits_longer_and_then_rests() {
+        let got = deaths(&[Some(1), Some(2), Some(3), Some(4), Some(5), Some(6), Some(7)], false);
+        assert!(got.is_sorted_by(|one, two| one.1 <= two.1), "{got:?}");
+        assert_eq!(got[3].0, Remedy::SkipAhead);
+        assert_eq!(got[6], (Remedy::SkipAhead, REST));
+        assert_eq!(deaths(&[None; 7], false)[6].1, REST, "one that dies before it decodes anything");
+    }
+
+    #[test]
+    fn a_stream_full_of_poison_does_not_start_workers_for_ever() {
+        let groups: Vec<_> = (0..30).map(|nth| Some(nth / 2)).collect();
+        let got = deaths(&groups, true);
+        assert!(got.iter().any(|(_, pause)| *pause == REST), "{got:?}");
     }
 }

@@ -38,7 +38,7 @@ use ingest::{FromPublisher, PlayDecision, Transport};
 use media::StreamName;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use transcode::{Isolation, Sandbox, ladder::Wishes};
+use transcode::{Fault, Isolation, Sandbox, ladder::Wishes};
 
 use crate::{config::OnShutdown, desk::webhook::Publication, store::Store};
 
@@ -85,6 +85,8 @@ pub(crate) struct Settings {
     pub worker_memory: u64,
     /// See `ladder.sandbox`.
     pub sandbox: Sandbox,
+    /// Makes encoders misbehave, for tests.
+    pub fault: Option<Fault>,
 }
 
 /// A publisher that was let in.

@@ -66,6 +66,7 @@ impl Show {
             isolation: Isolation::Thread,
             worker_memory: 2 << 30,
             sandbox: transcode::Sandbox::Auto,
+            fault: None,
             show_address: true,
         };
         let shared = Shared {

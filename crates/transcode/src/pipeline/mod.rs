@@ -15,6 +15,7 @@ mod audio;
 mod colour;
 mod decode;
 mod encode;
+mod faults;
 mod normalise;
 mod pace;
 mod scale;
@@ -28,7 +29,7 @@ use std::{
 
 pub(crate) use normalise::Tools;
 
-use media::{AudioConfig, FrameRate, Packet, TrackId, TrackKind, VideoConfig};
+use media::{AudioConfig, FrameRate, MediaSpan, MediaTime, Packet, TrackId, TrackKind, VideoConfig};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -36,8 +37,10 @@ use crate::{
     av::{self, CodecError, Picture},
     source::SAME_TIME,
     transcoder::Progress,
-    worker::attempts,
 };
+
+/// How much sound counts as a group where there are no pictures.
+pub(crate) const SOUND_GROUP: MediaSpan = MediaSpan::from_millis(1000);
 
 /// A running pipeline's thread, joined on drop. Let go of both its channels first.
 #[derive(Debug)]
@@ -118,8 +121,17 @@ fn run(
         outbox.blocking_send(word).map_err(|_| Ended::Abandoned)?;
     }
     let (mut stats, mut fault) = (Stats::default(), job.fault);
+    let mut groups = Groups { track: video.as_ref().map(|video| video.track), sound: None };
     loop {
         let input = inbox.blocking_recv().ok_or(Ended::Abandoned)?;
+        if let Input::Packet(packet) = &input {
+            if groups.begins(packet) {
+                progress.begin_group(packet.dts);
+            }
+            if fault == Some(Fault::ObeyMarks) {
+                faults::obey(&packet.data, outbox);
+            }
+        }
         match input {
             Input::Packet(packet) => match (packet.kind, &mut video) {
                 (TrackKind::Video, Some(video)) if video.track == packet.track => {
@@ -149,8 +161,9 @@ fn run(
             }
             Input::Finish => break,
         }
+        stats.inputs += 1;
         progress.set_stats(stats);
-        inject(&mut fault, stats.frames_decoded, outbox)?;
+        faults::inject(&mut fault, stats.frames_decoded, outbox)?;
     }
     if let Some(mut video) = video {
         video.drain(&mut stats)?;
@@ -163,6 +176,27 @@ fn run(
 
 fn find(sounds: &mut [Sound], track: TrackId) -> Option<&mut Sound> {
     sounds.iter_mut().find(|sound| sound.track.id() == track)
+}
+
+/// Where groups begin: what is decoded together, and may be left out together.
+struct Groups {
+    /// The track whose keyframes begin them.
+    track: Option<TrackId>,
+    /// Without one: when the last began.
+    sound: Option<MediaTime>,
+}
+
+impl Groups {
+    fn begins(&mut self, packet: &Packet) -> bool {
+        if self.track.is_some() {
+            return packet.kind == TrackKind::Video && packet.keyframe && self.track == Some(packet.track);
+        }
+        let begins = self.sound.is_none_or(|last| packet.dts - last >= SOUND_GROUP);
+        if begins {
+            self.sound = Some(packet.dts);
+        }
+        begins
+    }
 }
 
 /// The picture's way: decoder, marks, rungs.
@@ -337,21 +371,6 @@ impl Sound {
             .drain(..)
             .try_for_each(|packet| outbox.blocking_send(Output::Audio(packet)))
             .map_err(|_| Ended::Abandoned)
-    }
-}
-
-/// Faults on purpose, for tests of what is around.
-fn inject(fault: &mut Option<Fault>, frames: u64, outbox: &mpsc::Sender<Output>) -> Result<(), Ended> {
-    match *fault {
-        Some(Fault::AbortAtFrame(at)) if frames >= at => std::process::abort(),
-        Some(Fault::HangAtFrame(at)) if frames >= at => loop {
-            thread::park();
-        },
-        Some(Fault::BreakOutAtFrame(at)) if frames >= at => {
-            *fault = None;
-            outbox.blocking_send(Output::Tried(attempts::all())).map_err(|_| Ended::Abandoned)
-        }
-        _ => Ok(()),
     }
 }
 

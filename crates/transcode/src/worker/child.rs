@@ -6,7 +6,7 @@ use std::{
     io::{self, BufReader},
     os::{fd::AsRawFd, unix::net::UnixStream},
     process::{self, ExitCode},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -15,16 +15,18 @@ use rustix::process::{Resource, Rlimit, Signal};
 use tokio::sync::mpsc;
 
 use super::{
-    Layers,
+    Layer, Layers,
     protocol::{FromWorker, ToWorker, read, write},
     sandbox,
 };
-use crate::{Input, Job, Output, av, pipeline, transcoder::Progress};
+use crate::{Input, Job, Output, Stats, av, pipeline, transcoder::Progress};
 
 /// Inputs read ahead of the decoder; more wait in the socket and then in the host.
 const READ_AHEAD: usize = 16;
 /// Outputs between encoders and socket.
 const WRITE_BEHIND: usize = 16;
+/// How often the counters are told.
+const PULSE: Duration = Duration::from_millis(250);
 /// Added to the process's nice value, so that the gateway's own work goes first.
 const NICENESS: i32 = 5;
 /// How often it is told what the work costs.
@@ -46,7 +48,7 @@ pub fn worker_main() -> ExitCode {
 }
 
 fn run() -> io::Result<()> {
-    let mut to = UnixStream::from(rustix::stdio::stdin().try_clone_to_owned()?);
+    let to = UnixStream::from(rustix::stdio::stdin().try_clone_to_owned()?);
     if to.peer_addr().is_err() {
         return Err(io::Error::other("started by hand; only `sluice serve` starts workers"));
     }
@@ -61,41 +63,82 @@ fn run() -> io::Result<()> {
     };
     limit(&job)?;
     pipeline::cores();
-    let asked = job.sandbox;
-    let landlock = sandbox::before_threads(asked);
+    let (asked, accelerated) = (job.sandbox, accelerated(&job));
+    let landlock = if accelerated { driver() } else { sandbox::before_threads(asked) };
     let (input, inbox) = mpsc::channel(READ_AHEAD);
     let (outbox, mut output) = mpsc::channel(WRITE_BEHIND);
     let progress = Arc::new(Progress::new(&job));
     // Not joined: a codec may hang, and the end of this function is the end of the process.
     pipeline::in_thread(job, inbox, outbox, Arc::clone(&progress))?.detach();
     let mut next = output.blocking_recv(); // the codecs are open, or will not
-    let seccomp = sandbox::codecs_open(asked, &[from.get_ref().as_raw_fd(), to.as_raw_fd()]);
-    write(&mut to, &FromWorker::ShutIn(Layers { landlock, seccomp }))?;
+    let sockets = [from.get_ref().as_raw_fd(), to.as_raw_fd()];
+    let seccomp = if accelerated { driver() } else { sandbox::codecs_open(asked, &sockets) };
+    let voice = Voice::new(to);
+    voice.say(&FromWorker::ShutIn(Layers { landlock, seccomp }))?;
+    let teller = voice.clone();
+    // When the host is gone, the thread that reads from it sees that too, and ends the process.
+    progress.on_group(move |at| drop(teller.say(&FromWorker::Group(at))));
     let control = Arc::clone(&progress);
     thread::Builder::new().name("inputs".into()).spawn(move || take_inputs(from, buffer, input, &control))?;
-    let mut told = progress.stats();
+    let (pulse, counted) = (voice.clone(), Arc::clone(&progress));
+    thread::Builder::new().name("pulse".into()).spawn(move || {
+        while pulse.count(&counted).is_ok() {
+            thread::sleep(PULSE);
+        }
+    })?;
     let mut load_told = Instant::now();
     while let Some(message) = next {
         let last = matches!(message, Output::Finished | Output::Failed(_));
-        let stats = progress.stats();
-        if last && stats != told
-            || stats.frames_decoded >= told.frames_decoded + 30
-            || stats.decode_errors > told.decode_errors
-        {
-            told = stats;
-            write(&mut to, &FromWorker::Stats(stats))?;
+        if last {
+            voice.count(&progress)?;
         }
         if last || load_told.elapsed() >= LOAD_EVERY {
             load_told = Instant::now();
-            write(&mut to, &FromWorker::Load(progress.own_load()))?;
+            voice.say(&FromWorker::Load(progress.own_load()))?;
         }
-        write(&mut to, &FromWorker::Output(message))?;
+        voice.say(&FromWorker::Output(message))?;
         if last {
             return Ok(());
         }
         next = output.blocking_recv();
     }
     Err(io::Error::other("the pipeline ended without a word"))
+}
+
+/// Whether any of its encoders needs a device.
+fn accelerated(job: &Job) -> bool {
+    job.video.iter().flat_map(|video| &video.rungs).any(|rung| rung.settings.encoder.is_hardware())
+}
+
+/// Why such a job is not shut in.
+fn driver() -> Layer {
+    Layer::Lacking("the driver of an accelerator opens files and devices when it likes".to_owned())
+}
+
+/// The socket to the host, for all threads that have something to say.
+#[derive(Clone)]
+struct Voice(Arc<Mutex<(UnixStream, Stats)>>);
+
+impl Voice {
+    fn new(to: UnixStream) -> Self {
+        Self(Arc::new(Mutex::new((to, Stats::default()))))
+    }
+
+    fn say(&self, message: &FromWorker) -> io::Result<()> {
+        write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).0, message)
+    }
+
+    /// Says the counters, if they have changed: to the host, that is a sign of life.
+    fn count(&self, progress: &Progress) -> io::Result<()> {
+        let mut voice = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (to, told) = &mut *voice;
+        let stats = progress.stats();
+        if stats == *told {
+            return Ok(());
+        }
+        *told = stats;
+        write(to, &FromWorker::Stats(stats))
+    }
 }
 
 /// Reads until the host is gone; then nobody wants the rest.

@@ -10,6 +10,7 @@ use std::{
     env, io,
     os::fd::OwnedFd,
     path::PathBuf,
+    pin::pin,
     process::{ExitStatus, Stdio},
     sync::{
         Arc, Once,
@@ -25,7 +26,7 @@ use tokio::{
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
     process::{Child, Command},
-    sync::{mpsc, watch},
+    sync::mpsc,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Layers,
+    guard::Guard,
     protocol::{FromWorker, ToWorker, frame, read_async},
 };
 use crate::{Input, Job, Output, StartError, transcoder::Progress};
@@ -43,6 +45,10 @@ const EXIT_GRACE: Duration = Duration::from_secs(2);
 const LOG_LINES_A_SECOND: u32 = 5;
 /// The only environment that a worker gets: it decodes what strangers send, and secrets stand in the rest.
 const PASSED_ON: [&str; 4] = ["LD_LIBRARY_PATH", "RUST_BACKTRACE", "LLVM_PROFILE_FILE", "TZ"];
+/// How often a silent worker is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// Opening codecs may take so long.
+const STARTING: Duration = Duration::from_secs(10);
 /// Longest line of stderr that is kept whole.
 const MAX_LINE: u64 = 1000;
 
@@ -83,11 +89,13 @@ impl Host {
         let stop = CancellationToken::new();
         let (reading, writing) = ours.into_split();
         let (mut feeding, mut logging) = (JoinSet::new(), JoinSet::new());
-        feeding.spawn(feed(writing, job, inbox, progress.wanted()));
+        let (patience, guard) = (job.patience, Guard::new(&job));
+        feeding.spawn(feed(writing, job, inbox, Arc::clone(&progress)));
         if let Some(stderr) = child.stderr.take() {
             logging.spawn(log(stderr, child.id().unwrap_or(0)));
         }
-        let overseer = Overseer { outbox, progress, stop: stop.clone(), pid: Arc::clone(&pid) };
+        let overseer =
+            Overseer { outbox, progress, stop: stop.clone(), pid: Arc::clone(&pid), patience, guard };
         // The one task that nobody joins: it must outlive the Host by the moment it takes to reap. It ends by itself
         // when the process does, and owns the others.
         tokio::spawn(overseer.run(child, reading, feeding, logging));
@@ -107,12 +115,8 @@ impl Drop for Host {
 }
 
 /// Job and inputs to the worker. Ends when the worker is gone or nothing more can come.
-async fn feed(
-    mut to: OwnedWriteHalf,
-    job: Job,
-    mut inbox: mpsc::Receiver<Input>,
-    mut wanted: watch::Receiver<u64>,
-) {
+async fn feed(mut to: OwnedWriteHalf, job: Job, mut inbox: mpsc::Receiver<Input>, progress: Arc<Progress>) {
+    let mut wanted = progress.wanted();
     let mut next = Some(ToWorker::Job(Box::new(job)));
     while let Some(message) = next {
         let sent = match frame(&message) {
@@ -122,6 +126,7 @@ async fn feed(
         match sent {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                progress.left_out();
                 tracing::warn!(%error, "an input too large for the transcoder was left out");
             }
             Err(_) => break, // the worker is gone; the reader sees the same and tells
@@ -141,19 +146,22 @@ struct Overseer {
     progress: Arc<Progress>,
     stop: CancellationToken,
     pid: Arc<AtomicU32>,
+    patience: Duration,
+    guard: Guard,
 }
 
 impl Overseer {
     async fn run(
-        self,
+        mut self,
         mut child: Child,
         reading: OwnedReadHalf,
         feeding: JoinSet<()>,
         mut logging: JoinSet<()>,
     ) {
+        let stop = self.stop.clone();
         let last = tokio::select! {
             last = self.hear(reading) => Some(last),
-            () = self.stop.cancelled() => None,
+            () = stop.cancelled() => None,
         };
         let status = match last {
             Some(Ok(_)) => tokio::select! {
@@ -181,11 +189,36 @@ impl Overseer {
         }
     }
 
+    /// The next message. Fails when it does not come although the worker has something to do.
+    async fn next(&self, from: &mut OwnedReadHalf, buffer: &mut Vec<u8>) -> io::Result<Option<FromWorker>> {
+        let mut reading = pin!(read_async(from, buffer));
+        let mut silent_since = Instant::now();
+        loop {
+            if let Ok(message) = timeout(LOOK, &mut reading).await {
+                return message;
+            }
+            let patience = if self.guard.is_ready() { self.patience } else { STARTING.max(self.patience) };
+            if self.progress.waiting() == 0 {
+                silent_since = Instant::now();
+            } else if silent_since.elapsed() >= patience {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("it has taken none of its inputs for {patience:?}"),
+                ));
+            }
+        }
+    }
+
     /// The worker's outputs, until it ends or says something impossible. Returns its last word, if it had one.
-    async fn hear(&self, mut from: OwnedReadHalf) -> io::Result<Option<Output>> {
+    async fn hear(&mut self, mut from: OwnedReadHalf) -> io::Result<Option<Output>> {
         let mut buffer = Vec::new();
         loop {
-            match read_async(&mut from, &mut buffer).await? {
+            let message = self.next(&mut from, &mut buffer).await?;
+            if let Some(message) = &message {
+                self.guard.check(message, self.progress.span()).map_err(io::Error::other)?;
+            }
+            match message {
+                Some(FromWorker::Group(at)) => self.progress.begin_group(at),
                 Some(FromWorker::Stats(stats)) => self.progress.set_stats(stats),
                 Some(FromWorker::Load(load)) => self.progress.set_load(load),
                 Some(FromWorker::ShutIn(layers)) => {

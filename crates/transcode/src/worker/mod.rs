@@ -15,6 +15,7 @@
 //! | the host dies | the socket ends, and on Linux the kernel kills it: it exits |
 
 mod child;
+mod guard;
 mod host;
 mod protocol;
 mod sandbox;

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read, Write};
 
+use media::MediaTime;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -29,6 +30,9 @@ pub(super) enum FromWorker {
     Load(Load),
     /// What shuts it in; comes once, before what it says first.
     ShutIn(Layers),
+    /// The group that begins with the packet of this decoding time is decoded next. Written by the decoding thread
+    /// itself, so that it is known even when the next thing it does kills the process.
+    Group(MediaTime),
 }
 
 /// A message as it goes on the wire.
@@ -88,7 +92,7 @@ fn too_long(len: usize) -> io::Error {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use media::{MediaTime, Packet, TrackId, TrackKind};
+    use media::{Packet, TrackId, TrackKind};
 
     use super::*;
 

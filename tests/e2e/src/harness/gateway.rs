@@ -128,7 +128,12 @@ impl Gateway {
         let mut command = home.sluice(&["serve", "--rtmp-listen", rtmp, "--http-listen", http]);
         command.arg("--data-dir").arg(home.path("data")).arg("--ready-file").arg(&ready);
         for (name, value) in settings {
-            command.arg("--set").arg(format!("{name}={value}"));
+            // Names of variables stand among the settings where there is no setting.
+            if name.starts_with("SLUICE_") {
+                command.env(name, value);
+            } else {
+                command.arg("--set").arg(format!("{name}={value}"));
+            }
         }
         let mut process = Process::start("sluice serve", &mut command, &home.path("gateway.log"))?;
         let text = wait_for("the gateway's ready file", s(15), || {

@@ -9,6 +9,7 @@ mod browser;
 mod clips;
 pub mod flv;
 mod gateway;
+pub mod hurt;
 pub mod peer;
 mod publisher;
 mod stage;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use hls::cut::Cut;
-use media::{MediaSequence, MediaTime, Packet, TrackKind};
+use media::{MediaSequence, MediaSpan, MediaTime, Packet, TrackId, TrackKind};
 use transcode::source::SAME_TIME;
 
 /// Source packets kept for the encoder hold at most this many bytes: 20 s of 25 Mbit/s. Past it the oldest that it was
@@ -20,34 +20,98 @@ pub(super) enum Step {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    steps: VecDeque<Step>,
+    steps: VecDeque<Entry>,
     bytes: usize,
     /// Steps at the front that the running encoder has been given.
     given: usize,
+    /// The track of pictures that the encoder decodes.
+    feed: Option<TrackId>,
+    /// The encoder is not given what follows, up to the next group after the one that begins here.
+    leaving_out: Option<MediaTime>,
 }
 
+#[derive(Debug)]
+struct Entry {
+    step: Step,
+    /// Belongs to a group that kills encoders.
+    left_out: bool,
+}
+
+/// How much sound counts as a group where no pictures are decoded.
+const SOUND_GROUP: MediaSpan = MediaSpan::from_millis(1000);
+
 impl Kept {
+    /// Nothing kept of a publication whose pictures the encoder takes from `feed`.
+    pub(super) fn new(feed: Option<TrackId>) -> Self {
+        Self { feed, ..Self::default() }
+    }
+
     pub(super) fn push(&mut self, step: Step) {
         if let Step::Packet(packet) = &step {
             self.bytes += packet.data.len();
+            if let Some(group) = self.leaving_out
+                && self.follows(packet, group)
+            {
+                self.leaving_out = None;
+                // The cuts that were announced for it stand right before it; those before fall into the group.
+                let from = packet.pts - SAME_TIME;
+                for entry in &mut self.steps {
+                    entry.left_out &= !matches!(&entry.step, Step::Cut(cut) if cut.at >= from);
+                }
+            }
         }
-        self.steps.push_back(step);
+        self.steps.push_back(Entry { step, left_out: self.leaving_out.is_some() });
+    }
+
+    /// The group that begins with what is decoded at `group` is not given to encoders again, whatever of it comes yet.
+    /// False when nothing of it is kept. To be called while no encoder runs.
+    pub(super) fn leave_out(&mut self, group: MediaTime) -> bool {
+        let begins = |entry: &Entry| match &entry.step {
+            Step::Packet(packet) => {
+                let feeds = self.feed.is_none_or(|feed| is_picture(packet, feed) && packet.keyframe);
+                feeds && packet.dts == group
+            }
+            Step::Cut(_) => false,
+        };
+        let Some(first) = self.steps.iter().position(begins) else { return false };
+        // What was left out before stays so, cuts included: it does not come again.
+        let rest = self.steps.split_off(first);
+        self.leaving_out = Some(group);
+        for Entry { step, left_out } in rest {
+            if let Step::Packet(packet) = &step {
+                self.bytes -= packet.data.len(); // counted again
+            }
+            self.push(step);
+            if let Some(entry) = self.steps.back_mut() {
+                entry.left_out |= left_out;
+            }
+        }
+        true
+    }
+
+    /// Whether a packet begins a later group.
+    fn follows(&self, packet: &Packet, group: MediaTime) -> bool {
+        match self.feed {
+            Some(feed) => is_picture(packet, feed) && packet.keyframe && packet.dts > group,
+            None => packet.dts - group >= SOUND_GROUP,
+        }
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.feed);
     }
 
     /// The next step that the encoder was not given and that concerns it.
     pub(super) fn next(&self, concerns: impl Fn(&Step) -> bool) -> Option<&Step> {
-        self.steps.iter().skip(self.given).find(|step| concerns(step))
+        let open = self.steps.iter().skip(self.given).filter(|entry| !entry.left_out);
+        open.map(|entry| &entry.step).find(|step| concerns(step))
     }
 
     /// The encoder took what [`Self::next`] gave.
     pub(super) fn told(&mut self, concerns: impl Fn(&Step) -> bool) {
-        while let Some(step) = self.steps.get(self.given) {
+        while let Some(entry) = self.steps.get(self.given) {
             self.given += 1;
-            if concerns(step) {
+            if !entry.left_out && concerns(&entry.step) {
                 break;
             }
         }
@@ -59,7 +123,7 @@ impl Kept {
     }
 
     pub(super) fn packets(&self) -> impl Iterator<Item = &Packet> {
-        self.steps.iter().filter_map(|step| match step {
+        self.steps.iter().filter_map(|entry| match &entry.step {
             Step::Packet(packet) => Some(packet),
             Step::Cut(_) => None,
         })
@@ -67,7 +131,7 @@ impl Kept {
 
     /// The first cut of `oldest` or a later segment.
     pub(super) fn cut_from(&self, oldest: MediaSequence) -> Option<Cut> {
-        self.steps.iter().find_map(|step| match step {
+        self.steps.iter().find_map(|entry| match &entry.step {
             Step::Cut(cut) if cut.sequence >= oldest => Some(*cut),
             _ => None,
         })
@@ -75,7 +139,7 @@ impl Kept {
 
     /// The newest cut that the source has reached at `end`; in grid mode the newest told may still lie ahead.
     pub(super) fn newest_cut(&self, end: MediaTime) -> Option<Cut> {
-        self.steps.iter().rev().find_map(|step| match step {
+        self.steps.iter().rev().find_map(|entry| match &entry.step {
             Step::Cut(cut) if cut.at <= end => Some(*cut),
             _ => None,
         })
@@ -85,8 +149,8 @@ impl Kept {
     /// comes before its last keyframe until then.
     pub(super) fn forget_before(&mut self, at: MediaTime, has_video: bool) {
         let mut last = BTreeMap::new();
-        for (index, step) in self.steps.iter().enumerate() {
-            if let Step::Packet(packet) = step
+        for (index, entry) in self.steps.iter().enumerate() {
+            if let Step::Packet(packet) = &entry.step
                 && packet.keyframe
                 && (packet.kind == TrackKind::Video) == has_video
                 && packet.pts <= at + SAME_TIME
@@ -96,7 +160,7 @@ impl Kept {
         }
         let mut found = last.into_values().min().unwrap_or(0);
         // The cuts that were announced with it stand right before it.
-        while found > 0 && matches!(self.steps[found - 1], Step::Cut(_)) {
+        while found > 0 && matches!(self.steps[found - 1].step, Step::Cut(_)) {
             found -= 1;
         }
         self.drop_front(found);
@@ -110,11 +174,15 @@ impl Kept {
     }
 
     fn drop_front(&mut self, count: usize) {
-        for step in self.steps.drain(..count) {
-            if let Step::Packet(packet) = step {
+        for entry in self.steps.drain(..count) {
+            if let Step::Packet(packet) = entry.step {
                 self.bytes -= packet.data.len();
             }
         }
         self.given = self.given.saturating_sub(count);
     }
+}
+
+fn is_picture(packet: &Packet, track: TrackId) -> bool {
+    packet.kind == TrackKind::Video && packet.track == track
 }

@@ -147,7 +147,6 @@ impl Packager {
         }
         self.clock = publication.clock;
         self.end = self.end.max(publication.clock.at);
-        self.kept.clear();
         self.waiting.clear();
         self.made.clear();
         self.newest.clear();
@@ -156,6 +155,7 @@ impl Packager {
         self.lead =
             if self.has_video { (TrackKind::Video, plan.lead) } else { (TrackKind::Audio, self.main_sound) };
         self.feed = plan.rungs.iter().find(|rung| !rung.is_copy()).map(|rung| rung.track);
+        self.kept = Kept::new(self.feed);
         let absent = audio.is_none() || plan.audio == AudioPlan::None;
         let promised = self.codecs.audio.as_ref().filter(|_| absent && self.has_video);
         self.silence = promised.and_then(|config| Silence::new(config, publication.clock.at));
@@ -438,6 +438,12 @@ impl Packager {
         }
     }
 
+    /// The encoder is not given the group of pictures again that begins with this decoding time: the segments that it is
+    /// part of become gaps in the renditions that needed it. False when it is not kept any more.
+    pub(super) fn leave_out(&mut self, group: MediaTime) -> bool {
+        self.kept.leave_out(group)
+    }
+
     /// Whether the encoder is too far behind to catch up.
     pub(super) fn overrun(&self) -> bool {
         self.lag() > MOST_LAG
@@ -463,6 +469,11 @@ impl Packager {
         };
         self.kept.forget_before(newest.at, self.has_video);
         self.kept.start_over();
+        // Those that show nothing without the encoder list their gaps now, not when it comes back.
+        for lane in self.lanes.iter_mut().filter(|lane| lane.depends() && lane.own_track().is_none()) {
+            lane.segmenter.rewind();
+            lane.segmenter.give_up(newest.sequence);
+        }
         newest.sequence.0.saturating_sub(oldest.sequence.0)
     }
 

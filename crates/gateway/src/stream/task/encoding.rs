@@ -1,11 +1,15 @@
 //! The stream's side of its encoder: feeds it, hears it.
 
+use media::MediaSpan;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 use transcode::{Input, Output};
 
 use super::{Live, Run, Stage};
-use crate::stream::encoder::Heard;
+use crate::stream::encoder::{Heard, Remedy};
+
+/// While its encoder rests, a rung's segments are given up when they are so late.
+const GIVEN_UP_LATE: MediaSpan = MediaSpan::from_millis(4_000);
 
 impl Live {
     pub(super) async fn feed_encoder(&mut self) {
@@ -20,6 +24,12 @@ impl Live {
             packager.restart_encoder();
             encoder.start().await;
         }
+        // Lists of rungs without an encoder go on, with gaps.
+        if encoder.resting() && packager.lag() > GIVEN_UP_LATE {
+            self.skip_ahead("the encoder rests");
+            self.publish();
+            return;
+        }
         while let Some(input) = packager.next_input() {
             if !encoder.offer(input) {
                 return;
@@ -31,6 +41,16 @@ impl Live {
             && encoder.running()
         {
             *told = encoder.offer(Input::Finish);
+        }
+    }
+
+    /// What the encoder has not made yet is given up.
+    pub(super) fn skip_ahead(&mut self, why: &str) {
+        let Some(packager) = &mut self.packager else { return };
+        let lost = packager.skip_ahead();
+        if lost > 0 {
+            self.counters.segments_lost += lost;
+            warn!(lost, why, "segments of the encoded rungs are skipped");
         }
     }
 
@@ -55,13 +75,20 @@ impl Live {
             }
             Heard::Output(Output::Finished) => self.drained(),
             Heard::Output(other) => debug!(?other, "encoder says"),
-            Heard::Died { skip } => {
-                if let Stage::Draining { finish_told, .. } = &mut self.stage {
+            Heard::Died(remedy) => {
+                let draining = if let Stage::Draining { finish_told, .. } = &mut self.stage {
                     *finish_told = false;
-                } else if skip {
-                    let lost = packager.skip_ahead();
-                    self.counters.segments_lost += lost;
-                    warn!(lost, "what the encoder chokes on is skipped");
+                    true
+                } else {
+                    false
+                };
+                match remedy {
+                    Remedy::LeaveOut(group) if packager.leave_out(group) => {
+                        self.counters.segments_lost += 1;
+                        warn!("a group of pictures that killed the encoder twice is left out");
+                    }
+                    Remedy::SkipAhead if !draining => self.skip_ahead("the encoder keeps dying"),
+                    Remedy::None | Remedy::LeaveOut(_) | Remedy::SkipAhead => {}
                 }
             }
         }

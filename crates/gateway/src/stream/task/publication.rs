@@ -122,6 +122,7 @@ impl Live {
         let encoder = Job::of(&plan, source).map(|mut job| {
             job.memory_limit = self.shared.settings.worker_memory;
             job.sandbox = self.shared.settings.sandbox;
+            job.fault = self.shared.settings.fault;
             Encoder::new(self.shared.settings.isolation.clone(), job)
         });
         if let Some(packager) = &mut self.packager {

@@ -16,7 +16,7 @@ mod landlocked;
 #[cfg(target_os = "linux")]
 mod seccomp;
 
-use std::{fmt, os::fd::RawFd, path::PathBuf};
+use std::{fmt, os::fd::RawFd, path::PathBuf, time::Duration};
 
 use media::MediaTime;
 use serde::{Deserialize, Serialize};
@@ -95,6 +95,7 @@ pub async fn check_sandbox(exe: PathBuf) -> Result<(Layers, Vec<String>), String
         memory_limit: 1 << 30,
         fault: Some(Fault::BreakOutAtFrame(0)),
         sandbox: Sandbox::Auto,
+        patience: Duration::from_secs(2),
     };
     let mut worker =
         Transcoder::start(Isolation::Process { exe }, job).await.map_err(|error| error.to_string())?;
