@@ -74,6 +74,13 @@ impl Kept {
             Step::Cut(_) => false,
         };
         let Some(first) = self.steps.iter().position(begins) else { return false };
+        // Segments that begin in the group are lost: opened by a later picture, they would begin late in these renditions.
+        if let Some(Step::Packet(packet)) = self.steps.get(first).map(|entry| &entry.step) {
+            let from = packet.pts - SAME_TIME;
+            for entry in self.steps.range_mut(..first) {
+                entry.left_out |= matches!(&entry.step, Step::Cut(cut) if cut.at >= from);
+            }
+        }
         // What was left out before stays so, cuts included: it does not come again.
         let rest = self.steps.split_off(first);
         self.leaving_out = Some(group);
@@ -163,6 +170,18 @@ impl Kept {
         while found > 0 && matches!(self.steps[found - 1].step, Step::Cut(_)) {
             found -= 1;
         }
+        // Sound that is heard with it may have come before it; pictures between the two cannot be decoded.
+        let early = self.steps.range(..found).position(|entry| match &entry.step {
+            Step::Packet(packet) => has_video && packet.kind == TrackKind::Audio && packet.pts >= at,
+            Step::Cut(_) => false,
+        });
+        if let Some(early) = early {
+            for entry in self.steps.range_mut(early..found) {
+                entry.left_out |=
+                    matches!(&entry.step, Step::Packet(packet) if packet.kind == TrackKind::Video);
+            }
+            found = early;
+        }
         self.drop_front(found);
     }
 
@@ -185,4 +204,93 @@ impl Kept {
 
 fn is_picture(packet: &Packet, track: TrackId) -> bool {
     packet.kind == TrackKind::Video && packet.track == track
+}
+
+#[cfg(test)]
+mod tests {
+    use hls::cut::WallClock;
+
+    use super::*;
+
+    const FEED: TrackId = TrackId(0);
+
+    fn packet(kind: TrackKind, millis: i64, keyframe: bool) -> Step {
+        let at = MediaTime::ZERO + MediaSpan::from_millis(millis);
+        let data = vec![0; 10].into();
+        Step::Packet(Packet { track: FEED, kind, pts: at, dts: at, keyframe, data })
+    }
+
+    fn cut(millis: i64, number: u64) -> Step {
+        let at = MediaTime::ZERO + MediaSpan::from_millis(millis);
+        let clock = WallClock { at, unix_micros: 0 };
+        Step::Cut(Cut { at, sequence: MediaSequence(number), discontinuity: false, clock })
+    }
+
+    /// Four pictures a second with a keyframe every second, a sound before each, cuts at whole seconds.
+    fn kept(seconds: i64) -> Kept {
+        let mut kept = Kept::new(Some(FEED));
+        (0..seconds * 4).for_each(|nth| quarter(&mut kept, nth));
+        kept
+    }
+
+    fn quarter(kept: &mut Kept, nth: i64) {
+        kept.push(packet(TrackKind::Audio, nth * 250, true));
+        if nth % 4 == 0 {
+            kept.push(cut(nth * 250, nth as u64 / 4));
+        }
+        kept.push(packet(TrackKind::Video, nth * 250, nth % 4 == 0));
+    }
+
+    /// What an encoder that starts now is given, in order: `k` keyframe, `p` picture, `s` sound, `|` cut; and since when.
+    fn given(kept: &mut Kept) -> String {
+        kept.start_over();
+        let mut text = String::new();
+        while let Some(step) = kept.next(|_| true) {
+            text.push(match step {
+                Step::Cut(_) => '|',
+                Step::Packet(packet) if packet.kind == TrackKind::Audio => 's',
+                Step::Packet(packet) if packet.keyframe => 'k',
+                Step::Packet(_) => 'p',
+            });
+            kept.told(|_| true);
+        }
+        text
+    }
+
+    fn at(millis: i64) -> MediaTime {
+        MediaTime::ZERO + MediaSpan::from_millis(millis)
+    }
+
+    #[test]
+    fn a_group_that_is_left_out_costs_itself_and_its_cut() {
+        let mut kept = kept(3);
+        assert_eq!(given(&mut kept), "s|kspspsps|kspspsps|kspspsp");
+        assert!(kept.leave_out(at(1000)));
+        // The sound that came before the keyframe is not of its group; nor is the one before the next keyframe heard then.
+        assert_eq!(given(&mut kept), "s|kspspsps|kspspsp");
+        assert_eq!(kept.packets().count(), 24, "what is copied has everything");
+        assert!(!kept.leave_out(at(1250)), "no group begins there");
+        assert!(!kept.leave_out(at(9000)), "nor there");
+    }
+
+    #[test]
+    fn what_comes_of_a_group_after_its_conviction_is_left_out_too() {
+        let mut kept = kept(1);
+        quarter(&mut kept, 4);
+        assert!(kept.leave_out(at(1000)));
+        assert_eq!(given(&mut kept), "s|kspspsps");
+        (5..9).for_each(|nth| quarter(&mut kept, nth));
+        assert_eq!(given(&mut kept), "s|kspspsps|k", "up to the next keyframe, whose cut counts");
+        assert!(kept.leave_out(at(2000)));
+        (9..13).for_each(|nth| quarter(&mut kept, nth));
+        assert_eq!(given(&mut kept), "s|kspspsps|k", "and again");
+    }
+
+    #[test]
+    fn sound_that_came_before_the_picture_it_is_heard_with_is_kept_for_the_next_encoder() {
+        let mut kept = kept(3);
+        kept.forget_before(at(1000), true);
+        assert_eq!(given(&mut kept), "s|kspspsps|kspspsp");
+        assert_eq!(kept.bytes, kept.packets().count() * 10);
+    }
 }
