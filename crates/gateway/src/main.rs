@@ -8,6 +8,7 @@ mod demo;
 mod desk;
 mod doctor;
 mod doorman;
+mod governor;
 mod keys;
 mod ladder;
 mod multitrack;

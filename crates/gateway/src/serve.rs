@@ -28,6 +28,7 @@ use crate::{
     config::{Config, LogFormat, PlayAccess, UserAuth},
     desk::{Desk, gate::Gate, webhook::Hooks},
     doorman::Doorman,
+    governor::{self, Governor},
     multitrack,
     store::Store,
     stream,
@@ -115,6 +116,12 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
             worker_memory: config.worker_memory,
             sandbox: config.sandbox,
             fault: std::env::var_os(crate::config::OBEY_FAULT_MARKS).map(|_| transcode::Fault::ObeyMarks),
+            latency_ceiling: config.latency_ceiling,
+        }),
+        governor: Governor::new(governor::Settings {
+            budget: config.cpu_budget as f64 / 100.0,
+            ceiling: config.latency_ceiling,
+            admission: config.admission,
         }),
         store: store.clone(),
         library,
@@ -259,10 +266,12 @@ fn run_media(
         let owner = Owner { publish, play: plays.then_some(play), connect: knows_users.then_some(connect) };
         tokio::spawn(doorman.run(questions)); // ends with the last connection
         let ingest = tokio::spawn(rtmp.run(settings, owner, shutdown.clone()));
+        let governing = tokio::spawn(shared.governor.clone().run());
         desk.run(how, inbox, players, stop).await;
         shared.stop.cancel();
         shared.tasks.close();
         shared.tasks.wait().await;
+        governing.abort();
         shared.store.flush();
         shutdown.stop();
         let _ = ingest.await;

@@ -98,6 +98,13 @@ struct Rendition<'a> {
     measured_average_bps: Option<u64>,
     made: Option<Made>,
     reason: Option<&'a str>,
+    /// `live` or `shed`, for what is encoded.
+    state: Option<&'static str>,
+    shed_because: Option<&'a str>,
+    /// The rendition whose pictures are shown instead.
+    substitute: Option<&'a str>,
+    realtime_factor: Option<f64>,
+    cpu_seconds: Option<f64>,
     newest_segment: Option<u64>,
     bytes_held: u64,
 }
@@ -173,6 +180,7 @@ const MOST_MILLIS: u64 = 253_402_300_799_000;
 fn rendition<'a>(view: &'a RenditionView, info: &'a StreamInfo) -> Rendition<'a> {
     let story = info.renditions.iter().find(|rendition| rendition.id == view.id());
     let video = view.video();
+    let encoding = story.and_then(|story| story.encoding.as_ref());
     Rendition {
         id: view.id(),
         width: video.map(|video| video.width),
@@ -186,9 +194,18 @@ fn rendition<'a>(view: &'a RenditionView, info: &'a StreamInfo) -> Rendition<'a>
         measured_average_bps: known(view.measured_average_bps()),
         made: story.map(|story| story.made),
         reason: story.map(|story| story.reason.as_str()),
+        state: encoding.map(|encoding| if encoding.shed.is_some() { "shed" } else { "live" }),
+        shed_because: encoding.and_then(|encoding| encoding.shed.as_deref()),
+        substitute: encoding.and_then(|encoding| encoding.substitute.as_deref()),
+        realtime_factor: encoding.and_then(|encoding| encoding.realtime_factor).map(hundredths),
+        cpu_seconds: encoding.and_then(|encoding| encoding.cpu_seconds).map(hundredths),
         newest_segment: view.newest().map(|sequence| sequence.0),
         bytes_held: view.bytes_held(),
     }
+}
+
+fn hundredths(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
 }
 
 /// Rates are 0 until they are known.

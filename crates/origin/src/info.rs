@@ -39,7 +39,7 @@ pub struct PublisherInfo {
 }
 
 /// How one rendition comes to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RenditionInfo {
     /// The rendition's id in the snapshot.
     pub id: String,
@@ -47,6 +47,21 @@ pub struct RenditionInfo {
     pub made: Made,
     /// Why, in plain words.
     pub reason: String,
+    /// How its encoder does; `None` for what is copied, and while nobody publishes.
+    pub encoding: Option<Encoding>,
+}
+
+/// How one encoded rendition does now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Encoding {
+    /// It is not encoded now, for this reason, in words; `None` when it is.
+    pub shed: Option<Cow<'static, str>>,
+    /// The smaller rendition whose pictures stand in for its own.
+    pub substitute: Option<String>,
+    /// How many times faster than real time it is scaled and encoded, on the CPU it gets.
+    pub realtime_factor: Option<f64>,
+    /// CPU seconds that a second of it takes.
+    pub cpu_seconds: Option<f64>,
 }
 
 /// Copied or encoded.

@@ -31,7 +31,7 @@ mod route;
 mod router;
 mod server;
 
-pub use info::{Made, PublisherInfo, RenditionInfo, StreamInfo};
+pub use info::{Encoding, Made, PublisherInfo, RenditionInfo, StreamInfo};
 pub use library::{Library, Listing};
 pub use route::Route;
 pub use router::{Readiness, Settings, State, router};

@@ -519,8 +519,18 @@ async fn the_api_tells_the_story_of_a_stream() {
         source: "1280x720, 30 fps, H.264 High, AAC 48 kHz stereo".to_owned(),
         encoder: Some("obs".to_owned()),
         renditions: vec![
-            RenditionInfo { id: "720p".to_owned(), made: Made::Copy, reason: "plays everywhere".to_owned() },
-            RenditionInfo { id: "360p".to_owned(), made: Made::Encode, reason: "for slow links".to_owned() },
+            RenditionInfo {
+                id: "720p".to_owned(),
+                made: Made::Copy,
+                reason: "plays everywhere".to_owned(),
+                encoding: None,
+            },
+            RenditionInfo {
+                id: "360p".to_owned(),
+                made: Made::Encode,
+                reason: "for slow links".to_owned(),
+                encoding: None,
+            },
         ],
         publisher: Some(PublisherInfo {
             since: SystemTime::UNIX_EPOCH,

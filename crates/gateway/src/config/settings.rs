@@ -14,7 +14,10 @@ use super::{
     Fault, limits,
     units::{parse_rate, parse_size, parse_span, show_rate, show_size, show_span},
 };
-use crate::desk::{rules::Rule, webhook};
+use crate::{
+    desk::{rules::Rule, webhook},
+    governor::Admission,
+};
 use transcode::ladder::{BadPreset, Preset};
 
 /// `SLUICE_…` variables that are not settings.
@@ -107,6 +110,10 @@ pub(crate) struct Config {
     pub preset: Preset,
     pub worker_memory: u64,
     pub sandbox: Sandbox,
+    pub latency_ceiling: Duration,
+    /// Per cent.
+    pub cpu_budget: usize,
+    pub admission: Admission,
     pub log_filter: String,
     pub log_format: LogFormat,
     pub user_auth: UserAuth,
@@ -156,6 +163,9 @@ impl Default for Config {
             preset: Preset::Auto,
             worker_memory: 2 << 30,
             sandbox: Sandbox::Auto,
+            latency_ceiling: Duration::from_secs(4),
+            cpu_budget: 90,
+            admission: Admission::Measured,
             log_filter: "info".to_owned(),
             log_format: LogFormat::Text,
             user_auth: UserAuth::Auto,
@@ -551,6 +561,41 @@ pub(crate) const SETTINGS: &[Setting] = &[
                the kernel has them; `sluice doctor` tells. \"off\": only where those two stand in the way of debugging.",
         get: |c| if c.sandbox == Sandbox::Off { "off".to_owned() } else { "auto".to_owned() },
         set: |c, v| read_choice(v, &[("auto", Sandbox::Auto), ("off", Sandbox::Off)]).map(|v| c.sandbox = v),
+    },
+    Setting {
+        key: "ladder.latency_ceiling",
+        help: "How much later than usual the encoded rungs may come when the machine is too slow for them. Rungs are given up,\n\
+               largest first, from a quarter of this; past it segments are skipped. The copied rung is never late.",
+        get: |c| show_span(c.latency_ceiling),
+        set: |c, v| read_span(v, 2, 60).map(|v| c.latency_ceiling = v),
+    },
+    Setting {
+        key: "ladder.cpu_budget",
+        help: "How much of the CPU, in per cent, new streams and returning rungs may fill.",
+        get: |c| format!("{}%", c.cpu_budget),
+        set: |c, v| read_count(v.trim().trim_end_matches('%'), 10, 100).map(|v| c.cpu_budget = v),
+    },
+    Setting {
+        key: "ladder.admission",
+        help: "A new stream whose ladder does not fit into the budget: \"measured\": it begins with the rungs that fit, and the\n\
+               others follow when there is room. \"always\": it begins with all of them. \"refuse\": as \"measured\", but one\n\
+               that cannot be copied and could not have even its smallest rung is refused.",
+        get: |c| {
+            match c.admission {
+                Admission::Measured => "measured",
+                Admission::Always => "always",
+                Admission::Refuse => "refuse",
+            }
+            .to_owned()
+        },
+        set: |c, v| {
+            let choices = [
+                ("measured", Admission::Measured),
+                ("always", Admission::Always),
+                ("refuse", Admission::Refuse),
+            ];
+            read_choice(v, &choices).map(|v| c.admission = v)
+        },
     },
     Setting {
         key: "log.filter",

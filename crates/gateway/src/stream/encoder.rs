@@ -10,7 +10,7 @@ use std::{collections::VecDeque, time::Duration};
 use media::MediaTime;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
-use transcode::{Input, Isolation, Job, Output, Transcoder};
+use transcode::{Input, Isolation, Job, Load, Output, Transcoder};
 
 /// Deaths in a row, without a segment finished in between, after which all that it has not made is skipped.
 const DEATHS_BEFORE_SKIP: u32 = 4;
@@ -80,6 +80,21 @@ impl Encoder {
     /// Whether it can be told something now.
     pub(super) fn running(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// Which of the job's rungs are to be encoded; holds for restarts too.
+    pub(super) fn want(&mut self, wanted: &[bool]) {
+        if let Some(video) = &mut self.job.video {
+            video.rungs.iter_mut().zip(wanted).for_each(|(rung, wanted)| rung.shed = !wanted);
+        }
+        if let Some(transcoder) = &self.running {
+            transcoder.want(wanted);
+        }
+    }
+
+    /// What it has cost since it was started, if it runs.
+    pub(super) fn load(&self) -> Option<Load> {
+        self.running.as_ref().map(Transcoder::load)
     }
 
     /// When it wants [`Self::start`], if it is not running.

@@ -12,10 +12,13 @@
 //! ```
 //!
 //! Queues: publisher → task is bounded by [`LANE`]; when full, TCP slows the encoder. Task → ladder is what the packager
-//! keeps, bounded in bytes and span; when the ladder cannot keep up its segments become gaps ([`packager`]).
+//! keeps, bounded in bytes and span; when the ladder cannot keep up, rungs are shed
+//! ([`crate::governor`]); what is too late still becomes gaps ([`packager`]).
 
 mod encoder;
 mod intake;
+mod lateness;
+mod overload;
 mod packager;
 mod relay;
 mod report;
@@ -40,7 +43,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use transcode::{Fault, Isolation, Sandbox, ladder::Wishes};
 
-use crate::{config::OnShutdown, desk::webhook::Publication, store::Store};
+use crate::{config::OnShutdown, desk::webhook::Publication, governor::Governor, store::Store};
 
 /// Items between a publisher's connection and its stream: about six seconds of 1080p60 with sound.
 pub(crate) const LANE: usize = 1024;
@@ -58,6 +61,8 @@ pub(crate) struct Shared {
     pub library: origin::Library,
     /// Owns the streams' tasks.
     pub tasks: TaskTracker,
+    /// Shares the CPU among the streams' ladders.
+    pub(crate) governor: Governor,
     /// The process stops: streams that only linger end at once.
     pub(crate) stop: CancellationToken,
 }
@@ -87,6 +92,8 @@ pub(crate) struct Settings {
     pub sandbox: Sandbox,
     /// Makes encoders misbehave, for tests.
     pub fault: Option<Fault>,
+    /// See `ladder.latency_ceiling`.
+    pub latency_ceiling: Duration,
 }
 
 /// A publisher that was let in.

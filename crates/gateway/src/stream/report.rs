@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::SystemTime};
 use hls::snapshot::Snapshot;
 use ingest::Stats;
 use media::{MediaSpan, StreamName};
-use origin::{Made, PublisherInfo, RenditionInfo, StreamInfo};
+use origin::{Encoding, Made, PublisherInfo, RenditionInfo, StreamInfo};
 use transcode::{
     ladder::{Alternate, AudioPlan, Plan, Treatment},
     source::Source,
@@ -134,7 +134,7 @@ fn publisher_info(publisher: &Publisher, show_address: bool) -> PublisherInfo {
     }
 }
 
-/// The stream in words, for the API and the page. With the publisher comes whether its address is told.
+/// The stream in words, for the API and the page. `encoding` tells how each encoded rung does, by its place among them. With the publisher comes whether its address is told.
 pub(super) fn info(
     since: SystemTime,
     publisher: Option<(&Publisher, bool)>,
@@ -142,19 +142,23 @@ pub(super) fn info(
     plan: Option<&Plan>,
     counters: &Counters,
     restarts: u64,
+    encoding: impl Fn(usize) -> Option<Encoding>,
 ) -> StreamInfo {
     let renditions = plan.map_or_else(Vec::new, |plan| {
-        let row = |rung: &transcode::ladder::Rung| RenditionInfo {
+        let mut encoded = 0..;
+        let mut row = |rung: &transcode::ladder::Rung| RenditionInfo {
             id: rung.name.clone(),
             made: if rung.treatment == Treatment::Copy { Made::Copy } else { Made::Encode },
             reason: rung.reason.clone(),
+            encoding: if rung.is_copy() { None } else { encoded.next().and_then(&encoding) },
         };
         let sound = |alternate: &Alternate| RenditionInfo {
             id: alternate.id.clone(),
             made: if alternate.audio == AudioPlan::Copy { Made::Copy } else { Made::Encode },
             reason: format!("a further sound: {}", alternate.sound.name),
+            encoding: None,
         };
-        plan.rungs.iter().map(row).chain(plan.alternates.iter().map(sound)).collect()
+        plan.rungs.iter().map(&mut row).chain(plan.alternates.iter().map(sound)).collect()
     });
     StreamInfo {
         since: Some(since),

@@ -67,12 +67,18 @@ impl Show {
             worker_memory: 2 << 30,
             sandbox: transcode::Sandbox::Auto,
             fault: None,
+            latency_ceiling: Duration::from_secs(10),
             show_address: true,
         };
         let shared = Shared {
             settings: Arc::new(settings),
             store: Store::open(dir.path()).unwrap(),
             library: origin::Library::new(),
+            governor: Governor::new(crate::governor::Settings {
+                budget: 1.0,
+                ceiling: Duration::from_secs(10),
+                admission: crate::governor::Admission::Always,
+            }),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };

@@ -24,6 +24,9 @@ pub fn binary() -> PathBuf {
     found.expect("no sluice binary: run `cargo build -p gateway` first, or set SLUICE_BIN")
 }
 
+/// Tests share their machine with compilers and each other: ladders begin whole, and rungs are shed late.
+const PATIENT: &[(&str, &str)] = &[("ladder.admission", "always"), ("ladder.latency_ceiling", "12s")];
+
 /// A secret key of a stream.
 #[derive(Debug, Clone)]
 pub struct Key {
@@ -127,6 +130,9 @@ impl Gateway {
         let _ = std::fs::remove_file(&ready);
         let mut command = home.sluice(&["serve", "--rtmp-listen", rtmp, "--http-listen", http]);
         command.arg("--data-dir").arg(home.path("data")).arg("--ready-file").arg(&ready);
+        for (name, value) in PATIENT.iter().filter(|(name, _)| settings.iter().all(|(set, _)| set != name)) {
+            command.arg("--set").arg(format!("{name}={value}"));
+        }
         for (name, value) in settings {
             // Names of variables stand among the settings where there is no setting.
             if name.starts_with("SLUICE_") {

@@ -48,6 +48,8 @@ pub(super) struct Lane {
     pub(super) follows: bool,
     /// Its track stopped: what comes of it is taken from the next cut on.
     pub(super) lost: bool,
+    /// Its rung is shed, and nothing stands in for it: it lists gaps.
+    pub(super) off: bool,
     /// The newest cut told.
     cut: Option<Cut>,
 }
@@ -60,6 +62,7 @@ impl Lane {
             segmenter: Segmenter::new(has_video, has_audio),
             follows: false,
             lost: false,
+            off: false,
             cut: None,
         }
     }

@@ -14,6 +14,7 @@
 
 mod kept;
 mod lane;
+mod routes;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +42,7 @@ pub(super) use self::lane::rendition_specs;
 use self::{
     kept::{Kept, Step},
     lane::{Lane, Pictures, Sound, Waiting, shared},
+    routes::{Due, Routes},
 };
 use super::{saved::Codecs, silence::Silence};
 
@@ -75,6 +77,11 @@ pub(super) struct Packager {
     waiting: Waiting,
     /// The same for what the encoder makes of further sounds.
     made: VecDeque<Packet>,
+    /// Who makes what the encoded rungs show, what each encoder's pictures are coded in, and up to where each rung has
+    /// come.
+    routes: Routes,
+    coded: Vec<Arc<VideoConfig>>,
+    encoded: Vec<MediaTime>,
     /// Newest decoding time of each track since the publication began.
     newest: BTreeMap<(bool, TrackId), MediaTime>,
     /// End of the newest source packet.
@@ -129,6 +136,9 @@ impl Packager {
             kept: Kept::default(),
             waiting: Waiting::default(),
             made: VecDeque::new(),
+            routes: Routes::default(),
+            coded: Vec::new(),
+            encoded: Vec::new(),
             newest: BTreeMap::new(),
             end: publication.clock.at,
         };
@@ -167,7 +177,7 @@ impl Packager {
         };
         let mut rungs = 0;
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            (lane.follows, lane.lost) = (false, false);
+            (lane.follows, lane.lost, lane.off) = (false, false, false);
             if let Some(nth) = index.checked_sub(self.variants) {
                 let Some(alternate) = plan.alternates.get(nth) else { continue };
                 lane.follows = true;
@@ -193,6 +203,9 @@ impl Packager {
                 }
             };
         }
+        self.routes = Routes::new(rungs);
+        self.coded.clear();
+        self.encoded = vec![publication.clock.at; rungs];
         if let Some(source) = publication.source {
             for video in source.pictures() {
                 for index in 0..self.lanes.len() {
@@ -241,6 +254,7 @@ impl Packager {
                 self.coded_picture(index, &shared(config));
             }
         }
+        self.coded = video.iter().map(shared).collect();
         for (track, config) in audio {
             self.coded_sound(Sound::Encoder(*track), &shared(config));
         }
@@ -370,8 +384,58 @@ impl Packager {
 
     /// Takes one packet that the encoder made.
     pub(super) fn encoded_video(&mut self, rung: usize, packet: &Packet) {
-        for lane in self.lanes.iter_mut().filter(|lane| lane.pictures == Pictures::Rung(rung)) {
-            lane.push(packet.clone());
+        self.routes.picture(rung, packet);
+        self.follow_routes();
+    }
+
+    /// Encoders were closed or opened: from the cut at `from` on the rungs show what `by` says.
+    pub(super) fn encoders_changed(&mut self, from: MediaTime, by: &[Option<usize>], video: &[VideoConfig]) {
+        self.coded = video.iter().map(shared).collect();
+        self.routes.change(from, by);
+        self.follow_routes();
+    }
+
+    /// A closed encoder's last picture has come.
+    pub(super) fn encoder_drained(&mut self, rung: usize) {
+        self.routes.drained(rung);
+        self.follow_routes();
+    }
+
+    /// The encoded rung whose pictures another one shows, or will once what is under way has come; `None` for nothing.
+    pub(super) fn shown(&self, rung: usize) -> Option<usize> {
+        self.routes.shown(rung)
+    }
+
+    /// Up to where the encoded rung that is furthest behind has come; `None` where none runs.
+    pub(super) fn encoded_until(&self) -> Option<MediaTime> {
+        let lanes = self.lanes.iter().filter(|lane| !lane.off);
+        let rungs = lanes.filter_map(|lane| match lane.pictures {
+            Pictures::Rung(rung) => self.encoded.get(rung).copied(),
+            Pictures::None | Pictures::Source(_) => None,
+        });
+        rungs.min()
+    }
+
+    fn follow_routes(&mut self) {
+        while let Some((rung, due)) = self.routes.poll() {
+            if let (Due::Picture(packet), Some(until)) = (&due, self.encoded.get_mut(rung)) {
+                *until = (*until).max(packet.pts);
+            }
+            for lane in self.lanes.iter_mut().filter(|lane| lane.pictures == Pictures::Rung(rung)) {
+                match &due {
+                    Due::Picture(packet) => lane.push(packet.clone()),
+                    Due::By(None) => lane.off = true,
+                    // What the presentation declares stays: the substitute needs no more of a player.
+                    Due::By(Some(by)) => {
+                        if let Some(config) = self.coded.get(*by) {
+                            lane.segmenter.video_config(config.clone());
+                        }
+                        if std::mem::take(&mut lane.off) {
+                            self.encoded[rung] = self.end;
+                        }
+                    }
+                }
+            }
         }
     }
 
@@ -427,7 +491,11 @@ impl Packager {
     pub(super) fn restart_encoder(&mut self) {
         self.kept.start_over();
         self.made.clear();
+        let from = self.oldest_cut().map_or(self.end, |cut| cut.at);
+        self.routes = Routes::new(self.encoded.len());
+        self.encoded.fill(from);
         for lane in self.lanes.iter_mut().filter(|lane| lane.depends()) {
+            lane.off = false;
             lane.segmenter.rewind();
             // The copied parts come again here, the encoder's parts from the encoder.
             for packet in self.kept.packets() {
@@ -457,7 +525,7 @@ impl Packager {
 
     /// The oldest cut whose segment some dependent rendition has not finished.
     fn oldest_cut(&self) -> Option<Cut> {
-        let dependent = self.lanes.iter().filter(|lane| lane.depends() && !lane.lost);
+        let dependent = self.lanes.iter().filter(|lane| lane.depends() && !lane.lost && !lane.off);
         self.kept.cut_from(dependent.filter_map(|lane| lane.segmenter.oldest_unfinished()).min()?)
     }
 
@@ -497,6 +565,8 @@ impl Packager {
                 };
             if stopped {
                 self.lanes[at].give_up(open);
+            } else if self.lanes[at].off {
+                self.lanes[at].segmenter.give_up(open);
             }
         }
     }

@@ -22,6 +22,8 @@ impl Live {
         let Some(encoder) = &mut run.encoder else { return };
         if encoder.retry_at().is_some_and(|at| Instant::now() >= at) {
             packager.restart_encoder();
+            let from = packager.encoded_until().unwrap_or_else(|| packager.end());
+            run.overload.restarted(Instant::now().into_std(), from);
             encoder.start().await;
         }
         // Lists of rungs without an encoder go on, with gaps.
@@ -54,6 +56,24 @@ impl Live {
         }
     }
 
+    /// How late the encoder is, and what the governor says to it. Past the ceiling it skips ahead: shedding was too slow,
+    /// or is not what helps.
+    pub(super) fn watch_load(&mut self, now: Instant) {
+        let (Some(packager), Stage::Running(run)) = (&mut self.packager, &mut self.stage) else { return };
+        let Some(encoder) = &mut run.encoder else { return };
+        if run.overload.look(now.into_std(), &self.name, packager, encoder) {
+            self.info_due = true;
+        }
+        let too_late = run.overload.late() > self.shared.settings.latency_ceiling.into();
+        if !too_late && !packager.overrun() {
+            return;
+        }
+        run.overload.restarted(now.into_std(), packager.end());
+        encoder.restart();
+        self.skip_ahead("the encoder is too slow for this machine");
+        self.publish();
+    }
+
     pub(super) fn on_heard(&mut self, heard: Heard) {
         let Some(packager) = &mut self.packager else { return };
         match heard {
@@ -68,6 +88,15 @@ impl Live {
                 {
                     encoder.progressed();
                 }
+            }
+            Heard::Output(Output::Rungs { from, by, video }) => {
+                packager.encoders_changed(from, &by, &video);
+                self.info_due = true;
+                self.publish();
+            }
+            Heard::Output(Output::Drained { rung }) => {
+                packager.encoder_drained(rung);
+                self.publish();
             }
             Heard::Output(Output::Audio(packet)) => {
                 packager.encoded_audio(&packet);

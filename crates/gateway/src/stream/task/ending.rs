@@ -23,6 +23,7 @@ impl Live {
         let Stage::Draining { run, then, .. } = std::mem::replace(&mut self.stage, Stage::Idle) else {
             return;
         };
+        run.overload.retire(&self.name);
         if let Some(encoder) = &run.encoder {
             self.counters.encoder_restarts += encoder.restarts();
         }
@@ -49,6 +50,7 @@ impl Live {
 
     /// After [`Then::Encode`]: the same publication, planned again with its GOPs known to be too long.
     pub(super) fn go_on_encoding(&mut self, run: Run) {
+        drop(run.overload); // its place with the governor is asked for anew
         let mut source = run.source;
         for video in source.video.iter_mut().chain(&mut source.more_video) {
             video.gop = Gop::LongerThan(self.shared.settings.wishes.longest_segment);

@@ -27,6 +27,7 @@ use super::{
     Command, Publisher, Pulse, Shared,
     encoder::{Encoder, Heard},
     intake::Intake,
+    overload::Overload,
     packager::Packager,
     relay::Relay,
     report::Counters,
@@ -116,6 +117,7 @@ struct Run {
     /// The track whose keyframes decide the cuts.
     lead: TrackId,
     encoder: Option<Encoder>,
+    overload: Overload,
     /// Packets since the newest source keyframe, for an encoder that must start in the middle of a GOP.
     gop: Vec<Packet>,
     gop_bytes: usize,
@@ -311,6 +313,7 @@ impl Live {
 
     fn on_time(&mut self) {
         let now = Instant::now();
+        self.watch_load(now);
         if let Some(gaps) = self.gaps
             && now >= gaps.due
             && let Some(plan) = &self.plan

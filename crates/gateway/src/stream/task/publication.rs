@@ -13,13 +13,17 @@ use transcode::{
 };
 
 use super::{Live, Run, Stage, Then};
+use crate::governor::Ladder;
 use crate::stream::{
     encoder::Encoder,
     intake,
+    overload::Overload,
     packager::{Packager, Publication, rendition_specs},
     report,
 };
 
+/// What a publisher is told whose stream would need more CPU than there is.
+const NO_CPU: &str = "This server has no CPU left to encode another stream. Send H.264 with a keyframe every 2 seconds, which needs none, or try again later.";
 /// A rest of a gap that is shorter than this is not worth an entry in the lists.
 const SHORTEST_GAP: MediaSpan = MediaSpan::from_millis(300);
 /// A track that stopped is taken up again only after so long, since each time costs viewers a discontinuity.
@@ -97,6 +101,11 @@ impl Live {
 
     /// Opens the packaging of a publication whose first packet is at `at`.
     pub(super) fn enter(&mut self, source: &Source, plan: Plan, offset: MediaSpan, at: MediaTime) {
+        let ladder = Ladder::of(&plan, source);
+        let Ok(ticket) = ladder.map(|ladder| self.shared.governor.admit(ladder)).transpose() else {
+            return self.refuse(NO_CPU);
+        };
+        let overload = Overload::new(std::time::Instant::now(), ticket, &plan, at);
         let mut unix_micros = self.unix_micros_at(at);
         if let Some(gaps) = self.gaps.take() {
             // The last gap reaches to where the media begin, so that the lists move on in time. Media that came while
@@ -123,7 +132,9 @@ impl Live {
             job.memory_limit = self.shared.settings.worker_memory;
             job.sandbox = self.shared.settings.sandbox;
             job.fault = self.shared.settings.fault;
-            Encoder::new(self.shared.settings.isolation.clone(), job)
+            let mut encoder = Encoder::new(self.shared.settings.isolation.clone(), job);
+            encoder.want(&overload.wanted());
+            encoder
         });
         if let Some(packager) = &mut self.packager {
             packager.set_phase(Phase::Live);
@@ -138,6 +149,7 @@ impl Live {
             source: source.clone(),
             lead,
             encoder,
+            overload,
             gop: Vec::new(),
             gop_bytes: 0,
             since: now,
@@ -170,17 +182,6 @@ impl Live {
                     warn!(track = track.0, "a track of the picture has stopped; the others go on without");
                     self.stopped.push(track);
                     return self.reconfigure();
-                }
-                if packager.overrun() {
-                    let lost = packager.skip_ahead();
-                    self.counters.segments_lost += lost;
-                    warn!(
-                        lost,
-                        "the encoder is too slow for this machine; segments of the encoded rungs are skipped"
-                    );
-                    if let Some(encoder) = &mut run.encoder {
-                        encoder.restart();
-                    }
                 }
                 self.publish();
             }

@@ -62,6 +62,11 @@ impl Live {
             }
             let show_address = self.shared.settings.show_address;
             let publisher = self.publisher.as_ref().map(|publisher| (publisher, show_address));
+            let overload = match &self.stage {
+                Stage::Running(run) => Some(&run.overload),
+                _ => None,
+            };
+            let packager = self.packager.as_ref();
             let info = report::info(
                 self.born.1,
                 publisher,
@@ -69,6 +74,7 @@ impl Live {
                 self.plan.as_ref(),
                 &self.counters,
                 restarts,
+                |nth| overload?.encoding(nth, packager?.shown(nth)),
             );
             self.listing.set_info(info);
         }

@@ -1,0 +1,150 @@
+//! Shares the CPU among the ladders of all streams: what a new stream may begin with, which rung is given up when
+//! streams fall behind, and which returns when there is room (design: docs/design/overload.md).
+//!
+//! ```text
+//!  stream ── Ticket::report: how late, what it cost ──▶ ┌──────┐
+//!  stream ◀─ Ticket::wanted: which rungs to encode ──── │ Core │ ◀── each second: idle CPU (cpu)
+//!                                                       └──────┘
+//! ```
+//!
+//! The order: of all streams' encoded rungs the largest goes first; a stream's last one after all others, and never
+//! where nothing is copied. Copied rungs are not the governor's. They return in the reverse order, one at a time.
+
+mod core;
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use media::{FrameRate, MediaSpan};
+use transcode::{
+    Load,
+    ladder::{EncodeSettings, Plan, Preset, Treatment},
+    source::Source,
+};
+
+pub(crate) use self::core::{Admission, Ladder, NoRoom, Settings, Why, Work};
+use self::{core::Core, cpu::Cpu};
+
+/// CPU seconds for a million luma samples: encoding with `veryfast` and scaling to them, and decoding. Of a core of
+/// 2020 or later; corrected by what is measured.
+const ENCODE: f64 = 0.016;
+const DECODE: f64 = 0.0026;
+
+/// One for the process; clones share it. Its lock is held for moments, and never across an await.
+#[derive(Debug, Clone)]
+pub(crate) struct Governor {
+    core: Arc<Mutex<Core>>,
+}
+
+impl Governor {
+    /// A governor of what this process may use; [`Self::run`] is to be spawned.
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { core: Arc::new(Mutex::new(Core::new(settings, Cpu::new().cores()))) }
+    }
+
+    /// Decides, each second, for ever.
+    pub(crate) async fn run(self) {
+        let mut cpu = Cpu::new();
+        let mut every = tokio::time::interval(core::TICK);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            let spare = cpu.spare();
+            if let Some(spare) = spare {
+                metrics::gauge!("sluice_cpu_idle_cores").set(spare.idle);
+            }
+            self.lock().tick(Instant::now(), spare);
+        }
+    }
+
+    /// A stream begins.
+    ///
+    /// # Errors
+    /// When it is to be refused; see [`Admission::Refuse`].
+    pub(crate) fn admit(&self, ladder: Ladder) -> Result<Ticket, NoRoom> {
+        let id = self.lock().admit(Instant::now(), ladder)?;
+        Ok(Ticket { governor: self.clone(), id })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stream's place with the governor, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    governor: Governor,
+    id: u64,
+}
+
+impl Ticket {
+    /// Tells how late its encoder is and what it has cost; about once a second.
+    pub(crate) fn report(&self, late: MediaSpan, load: &Load) {
+        self.governor.lock().report(self.id, Instant::now(), late.as_secs_f64(), load);
+    }
+
+    /// Why each of its encoded rungs is not to be encoded; `None` for those that are.
+    pub(crate) fn shed(&self) -> Vec<Option<Why>> {
+        self.governor.lock().shed(self.id)
+    }
+
+    /// CPU seconds that a rung takes for a second, where it was measured.
+    pub(crate) fn cost(&self, rung: usize) -> Option<f64> {
+        self.governor.lock().cost(self.id, rung)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.governor.lock().leave(self.id);
+    }
+}
+
+impl Ladder {
+    /// The work of a plan; `None` where no picture is encoded.
+    pub(crate) fn of(plan: &Plan, source: &Source) -> Option<Self> {
+        let feed = plan.rungs.iter().find(|rung| !rung.is_copy())?.track;
+        let samples = |(width, height): (u32, u32), rate: Option<FrameRate>| {
+            f64::from(width) * f64::from(height) * rate.map_or(30.0, FrameRate::as_f64)
+        };
+        let decode = source
+            .pictures()
+            .find(|video| video.track == feed)
+            .map_or(0.0, |video| samples(video.config.dimensions(), video.frame_rate) / 1e6 * DECODE);
+        let work = |rung: &transcode::ladder::Rung| match &rung.treatment {
+            Treatment::Copy => None,
+            Treatment::Encode(settings) => {
+                let size = samples((rung.width, rung.height), rung.frame_rate);
+                Some(Work { size, guess: size / 1e6 * ENCODE * effort(settings) })
+            }
+        };
+        Some(Self {
+            decode,
+            rungs: plan.rungs.iter().filter_map(work).collect(),
+            copied: plan.rungs.iter().any(transcode::ladder::Rung::is_copy),
+        })
+    }
+}
+
+/// The work of an encoder's settings against `veryfast`.
+fn effort(settings: &EncodeSettings) -> f64 {
+    if settings.encoder.is_hardware() {
+        return 0.1; // scaling, and handing the pictures over
+    }
+    match settings.preset {
+        Preset::Ultrafast => 0.5,
+        Preset::Economy => 0.65,
+        Preset::Auto | Preset::Superfast => 0.75,
+        Preset::Quality => 1.5,
+        Preset::Veryfast => 1.0,
+        Preset::Faster => 1.7,
+        Preset::Fast => 2.0,
+        Preset::Medium => 3.0,
+    }
+}
