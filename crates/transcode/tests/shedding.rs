@@ -17,11 +17,15 @@ impl Talk {
     async fn start(isolation: Isolation, shed: &[bool]) -> Self {
         let clip = picture("640x480", 30, 8, 30, "");
         let (_, _, mut job) = planned(&clip.path, &Wishes::default());
-        let rungs = &mut job.video.as_mut().unwrap().rungs;
+        let rungs = &mut job.video.as_mut().expect("a picture is encoded").rungs;
         assert_eq!(rungs.len(), 2, "{rungs:?}");
         rungs.iter_mut().zip(shed).for_each(|(rung, shed)| rung.shed = *shed);
         let inputs = inputs(events(&clip.path), None).into_iter().peekable();
-        Self { transcoder: Transcoder::start(isolation, job).await.unwrap(), inputs, said: Vec::new() }
+        Self {
+            transcoder: Transcoder::start(isolation, job).await.expect("it starts"),
+            inputs,
+            said: Vec::new(),
+        }
     }
 
     /// Gives everything that is decoded before `seconds`; hears until `enough` of all that was said.
@@ -33,7 +37,7 @@ impl Talk {
             _ => true,
         };
         while let Some(input) = self.inputs.next_if(before) {
-            self.transcoder.send(input).await.unwrap(); // so little that nothing waits
+            self.transcoder.send(input).await.expect("it runs"); // so little that nothing waits
             while let Ok(Some(output)) =
                 tokio::time::timeout(std::time::Duration::ZERO, self.transcoder.recv()).await
             {
@@ -54,12 +58,11 @@ impl Talk {
     }
 
     fn pictures(&self, rung: usize) -> Vec<&Packet> {
-        let of = |output: &'_ Output| matches!(output, Output::Video { rung: of, .. } if *of == rung);
-        let packet = |output| match output {
-            &Output::Video { ref packet, .. } => packet,
-            _ => unreachable!(),
-        };
-        self.said.iter().filter(|output| of(output)).map(packet).collect()
+        let made = self.said.iter().filter_map(|output| match output {
+            Output::Video { rung: of, packet } if *of == rung => Some(packet),
+            _ => None,
+        });
+        made.collect()
     }
 }
 
@@ -95,18 +98,20 @@ async fn a_rung_goes_and_comes(isolation: Isolation) {
     large.sort_unstable();
     let want: Vec<i64> = all.iter().copied().filter(|at| at < shed || at >= back).collect();
     assert_eq!(large, want);
-    let first_back = talk.pictures(0).into_iter().find(|packet| packet.pts.ticks() >= *back).unwrap();
+    let first_back =
+        talk.pictures(0).into_iter().find(|packet| packet.pts.ticks() >= *back).expect("it is back");
     assert!(first_back.keyframe && first_back.pts.ticks() == *back);
     let mut small = times(talk.pictures(1));
     small.sort_unstable();
     assert_eq!(small, all);
     // A switch is told before the pictures that it is about, and the end of the old encoder after its last.
-    let told = talk.said.iter().position(|said| matches!(said, Output::Rungs { .. })).unwrap();
+    let told = talk.said.iter().position(|said| matches!(said, Output::Rungs { .. })).expect("told");
     let early = talk.said[..told]
         .iter()
         .any(|said| matches!(said, Output::Video { packet, .. } if packet.pts.ticks() >= *shed));
     assert!(!early);
-    let drained = talk.said.iter().position(|said| matches!(said, Output::Drained { rung: 0 })).unwrap();
+    let drained =
+        talk.said.iter().position(|said| matches!(said, Output::Drained { rung: 0 })).expect("drained");
     let late = talk.said[drained..]
         .iter()
         .any(|said| matches!(said, Output::Video { rung: 0, packet } if packet.pts.ticks() < *back));
