@@ -376,7 +376,8 @@ impl Member {
     /// Late now and on the way there a report before, and not catching up by itself.
     fn is_late(&self, than: f64) -> bool {
         let mut newest = self.late.iter().rev();
-        let all = newest.next().is_some_and(|late| *late > than) && newest.next().is_some_and(|late| *late > than / 2.0);
+        let all = newest.next().is_some_and(|late| *late > than)
+            && newest.next().is_some_and(|late| *late > than / 2.0);
         let better = self.late.front().is_some_and(|first| first - self.newest_late() > CATCHING_UP);
         all && !better
     }

@@ -182,12 +182,16 @@ mod tests {
         let at = Instant::now();
         let counters = |seconds: u64, cores: &[(u64, u64)], used_micros| Counters {
             at: at + Duration::from_secs(seconds),
-            cores: cores.iter().map(|(idle, all)| Ticks { idle: *idle, low: (all - idle) / 2, all: *all }).collect(),
+            cores: cores
+                .iter()
+                .map(|(idle, all)| Ticks { idle: *idle, low: (all - idle) / 2, all: *all })
+                .collect(),
             used_micros,
         };
         let before = counters(0, &[(0, 0), (100, 100)], Some(0));
         let now = counters(2, &[(100, 200), (300, 300)], Some(1_000_000));
-        let spare = |now: &Counters, quota| super::spare(&before, now, quota).map(|spare| (spare.idle, spare.low));
+        let spare =
+            |now: &Counters, quota| super::spare(&before, now, quota).map(|spare| (spare.idle, spare.low));
         assert_eq!(spare(&now, None), Some((1.5, 0.25)));
         assert_eq!(spare(&now, Some(0.75)), Some((0.25, 0.0)));
         assert_eq!(spare(&now, Some(0.25)), Some((0.0, 0.0)));
