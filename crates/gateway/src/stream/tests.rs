@@ -164,7 +164,7 @@ fn ids(snapshot: &Snapshot) -> Vec<&str> {
 }
 
 const TWO_PICTURES: &str = "-f lavfi -i testsrc2=size=640x360:rate=30 -f lavfi -i sine=f=500:r=48000 \
-     -f lavfi -i sine=f=900:r=44100 -filter_complex [0:v]split[a][b];[b]scale=426:240[c] \
+     -f lavfi -i sine=f=900:r=44100 -filter_complex [0:v]split[a][b];[b]scale=426:240,setsar=1[c] \
      -map [a] -map [c] -map 1:a -map 2:a -t 8 -c:v libx264 -preset veryfast -bf 2 -g 60 -keyint_min 60 \
      -sc_threshold 0 -c:a:0 aac -c:a:1 libopus -metadata:s:a:1 language=eng -metadata:s:a:1 title=Comments";
 
