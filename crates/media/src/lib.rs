@@ -12,6 +12,7 @@ pub mod aac;
 pub mod ac3;
 pub mod av1;
 mod bits;
+pub mod captions;
 pub mod codec;
 pub mod flac;
 pub mod flash_sound;
