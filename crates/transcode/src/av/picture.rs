@@ -2,10 +2,9 @@
 
 use ffmpeg_next::{
     color,
-    ffi::{self, AVPictureType},
+    ffi::{self, AVFrameSideDataType, AVPictureType},
     format::Pixel,
-    frame,
-    frame::side_data,
+    frame::{self, side_data},
 };
 
 use super::{CodecError, Colour};
@@ -118,6 +117,32 @@ impl Picture {
     pub(super) fn is_marked_idr(&self) -> bool {
         // SAFETY: a plain field of a valid frame.
         unsafe { (*self.0.as_ptr()).pict_type == AVPictureType::AV_PICTURE_TYPE_I }
+    }
+
+    /// Takes closed captions off the picture: cc_data's triplets, none when it has none (ATSC A/53 part 4 §6.2.3).
+    pub(crate) fn take_captions(&mut self) -> Vec<u8> {
+        let bytes = self.0.side_data(side_data::Type::A53CC).map(|held| held.data().to_vec());
+        if bytes.is_some() {
+            self.0.remove_side_data(side_data::Type::A53CC);
+        }
+        bytes.unwrap_or_default()
+    }
+
+    /// Gives the picture these captions, for encoders that write them. It must have none.
+    pub(crate) fn put_captions(&mut self, triplets: &[u8]) -> Result<(), CodecError> {
+        if triplets.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: the frame is valid and owned; it gets a buffer of its own of this size, which is written whole.
+        unsafe {
+            let kind = AVFrameSideDataType::AV_FRAME_DATA_A53_CC;
+            let held = ffi::av_frame_new_side_data(self.0.as_mut_ptr(), kind, triplets.len() as _);
+            if held.is_null() {
+                return Err(CodecError::new("av_frame_new_side_data", "picture", "out of memory"));
+            }
+            std::ptr::copy_nonoverlapping(triplets.as_ptr(), (*held).data, triplets.len());
+        }
+        Ok(())
     }
 
     pub(crate) fn width(&self) -> u32 {
@@ -275,5 +300,22 @@ mod tests {
         assert_eq!(woven.0.data(0)[woven.stride(0)..][..6], [10, 11, 12, 13, 14, 15]);
         assert_eq!(woven.0.data(1)[..6], [100, 200, 101, 201, 102, 202]);
         assert_eq!(woven.0.data(1)[woven.stride(1)..][..6], [110, 210, 111, 211, 112, 212]);
+    }
+
+    #[test]
+    fn captions_go_where_they_are_put() {
+        let mut picture = Picture::black(64, 64).unwrap();
+        let mut other = picture.share().unwrap();
+        picture.put_captions(&[0xFC, 0x94, 0x20]).unwrap();
+        assert_eq!(
+            picture.share().unwrap().take_captions(),
+            [0xFC, 0x94, 0x20],
+            "later shares have them, too"
+        );
+        assert_eq!(picture.take_captions(), [0xFC, 0x94, 0x20]);
+        assert!(picture.take_captions().is_empty(), "taken once");
+        assert!(other.take_captions().is_empty(), "earlier shares have none");
+        other.put_captions(&[]).unwrap();
+        assert!(other.take_captions().is_empty());
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn video(width: u32, height: u32, fps: u32, gop_ms: i64) -> Source {
         sps,
     };
     let source = VideoSource {
+        captions: media::captions::Services::NONE,
         track: TrackId(0),
         variable_rate: false,
         keyframes: Keyframes::default(),

@@ -12,6 +12,7 @@
 //! It knows nothing of processes; [`crate::worker`] runs it in one.
 
 mod audio;
+mod captions;
 mod colour;
 mod decode;
 mod encode;
@@ -257,8 +258,9 @@ impl Video {
         let progress = Arc::clone(&self.progress);
         loop {
             let next = || -> Result<_, Ended> {
-                let Some(picture) = self.decoder.receive(stats)? else { return Ok(None) };
+                let Some(mut picture) = self.decoder.receive(stats)? else { return Ok(None) };
                 let pts = picture.pts();
+                self.rungs.captions().collect(&mut picture);
                 self.normaliser.push(picture);
                 Ok(Some(pts))
             };

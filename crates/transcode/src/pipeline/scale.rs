@@ -7,7 +7,9 @@ use media::{MediaTime, VideoConfig};
 use tokio::sync::mpsc;
 
 use super::{
-    Ended, colour,
+    Ended,
+    captions::Captions,
+    colour,
     decode::Place,
     encode::{Encoder, Finishing, Marked},
     normalise::Tools,
@@ -34,6 +36,7 @@ pub(super) struct Rungs {
     progress: Arc<Progress>,
     /// Frames have had to be repeated.
     repeats: bool,
+    captions: Captions,
 }
 
 struct Rung {
@@ -82,7 +85,8 @@ impl Rungs {
             });
         }
         let (outbox, progress) = (outbox.clone(), Arc::clone(progress));
-        Ok(Self { rungs, configs, job: job.clone(), colour, outbox, progress, repeats: false })
+        let captions = Captions::new(rungs.len());
+        Ok(Self { rungs, configs, job: job.clone(), colour, outbox, progress, repeats: false, captions })
     }
 
     /// What is to be told right after `Ready`, where a rung starts without an encoder.
@@ -111,6 +115,9 @@ impl Rungs {
     fn settle(&mut self, at: i64) -> Result<(), Ended> {
         let mut closed = Vec::new();
         let mut changed = false;
+        let runs = |rung: &usize| self.rungs[*rung].encoder.is_some();
+        let stood_in: Vec<_> =
+            (0..self.rungs.len()).map(|rung| (rung + 1..self.rungs.len()).find(runs)).collect();
         for (index, rung) in self.rungs.iter_mut().enumerate() {
             if let Some(ended) = rung.ending.take_if(|ending| ending.is_done()) {
                 ended.join()?;
@@ -124,6 +131,7 @@ impl Rungs {
                         self.configs[index] = config;
                         rung.encoder = Some(encoder);
                         rung.took_last = false;
+                        self.captions.follow(index, stood_in[index], at);
                         changed = true;
                     }
                     // It stays as it is, and is tried again at the next cut.
@@ -154,6 +162,11 @@ impl Rungs {
         &self.configs
     }
 
+    /// What takes the captions of decoded pictures, for the pictures of the rungs.
+    pub(super) fn captions(&mut self) -> &mut Captions {
+        &mut self.captions
+    }
+
     /// Makes the frame's picture for every rung that takes it. Waits while an encoder is busy.
     pub(super) fn push(&mut self, picture: &Picture, place: Place) -> Result<(), Ended> {
         if place.cut {
@@ -178,6 +191,7 @@ impl Rungs {
                 let shared = made.share()?;
                 made.mark(place.pts, place.cut);
                 if let Some(encoder) = &mut rung.encoder {
+                    made.put_captions(&self.captions.hand_out(index, place.pts))?;
                     encoder.push(Marked(made))?;
                 }
                 larger = Some(shared);

@@ -12,7 +12,7 @@ mod x264;
 
 use std::{fmt, sync::Arc};
 
-use media::{AudioConfig, FrameRate, MediaSpan, MediaTime, TrackId, VideoConfig, h264};
+use media::{AudioConfig, FrameRate, MediaSpan, MediaTime, TrackId, VideoConfig, captions::Services, h264};
 use serde::{Deserialize, Serialize};
 
 pub use probe::Probe;
@@ -54,6 +54,8 @@ pub struct VideoSource {
     pub keyframes: Keyframes,
     /// How its pictures are to be turned before they are shown.
     pub turn: Turn,
+    /// Closed captions in the pictures, as far as any were seen yet.
+    pub captions: Services,
 }
 
 /// Presentation times of the keyframes seen of one track.
@@ -205,6 +207,9 @@ impl fmt::Display for VideoSource {
         }
         if let Some(bps) = self.bitrate_bps {
             write!(f, ", {} kbit/s", bps / 1000)?;
+        }
+        for (nth, service) in self.captions.iter().enumerate() {
+            write!(f, "{}{service}", if nth == 0 { ", captions " } else { " " })?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use media::{
     AudioConfig, ColorInfo, FrameRate, MediaEvent, MediaSpan, MediaTime, Packet, TICKS_PER_SECOND, TrackId,
-    TrackKind, VideoConfig, h264, h264::nal_type,
+    TrackKind, VideoConfig, captions::Services, h264, h264::nal_type,
 };
 
 use super::{AudioSource, Gop, Hints, Keyframes, Source, Unsupported, VideoSource, turn::Turn, x264::X264};
@@ -93,6 +93,7 @@ pub struct Probe {
 struct Picture {
     config: Arc<VideoConfig>,
     look: Option<Look>,
+    captions: Services,
 }
 
 /// What was seen of the pictures since the first keyframe.
@@ -136,7 +137,10 @@ impl Probe {
     pub fn see(&mut self, event: &MediaEvent) {
         match event {
             MediaEvent::VideoConfig(track, config) if track.0 < MAX_TRACKS => {
-                self.video.insert(*track, Picture { config: Arc::clone(config), look: None });
+                self.video.insert(
+                    *track,
+                    Picture { config: Arc::clone(config), look: None, captions: Services::NONE },
+                );
             }
             MediaEvent::AudioConfig(track, config) if track.0 < MAX_TRACKS => {
                 self.audio.insert(*track, Arc::clone(config));
@@ -319,6 +323,7 @@ fn too_large(config: &VideoConfig) -> Option<Unsupported> {
 impl Picture {
     fn see(&mut self, packet: &Packet) {
         let h264 = self.config.h264().is_some();
+        self.captions = self.captions.union(Services::of(&self.config, &packet.data));
         match &mut self.look {
             Some(look) => look.see(packet, h264),
             None if packet.keyframe => self.look = Some(Look::new(packet, &self.config)),
@@ -349,6 +354,7 @@ impl Picture {
             bitrate_bps: look.bitrate(said_bps),
             keyframes: look.keyframes.clone(),
             turn: look.turn,
+            captions: self.captions,
         })
     }
 }
