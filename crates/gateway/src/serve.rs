@@ -117,6 +117,7 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
             sandbox: config.sandbox,
             fault: std::env::var_os(crate::config::OBEY_FAULT_MARKS).map(|_| transcode::Fault::ObeyMarks),
             latency_ceiling: config.latency_ceiling,
+            captions: config.captions.clone(),
         }),
         governor: Governor::new(governor::Settings {
             budget: config.cpu_budget as f64 / 100.0,

@@ -26,7 +26,7 @@ use media::{
 use crate::{
     Segment,
     bandwidth::Meter,
-    playlist::{Multivariant, Sound, Variant},
+    playlist::{ClosedCaptions, Multivariant, Sound, Variant},
     snapshot::{LazyMultivariant, Phase, RenditionView, Snapshot, ViewInner},
 };
 
@@ -126,6 +126,7 @@ pub struct Presentation {
     phase: Phase,
     marks: Marks,
     renditions: Vec<Rendition>,
+    captions: Vec<ClosedCaptions>,
     multivariant: Option<Arc<LazyMultivariant>>,
     refused: u64,
     snapshot: Arc<Snapshot>,
@@ -190,7 +191,21 @@ impl Presentation {
             multivariant: None,
         });
         let marks = Marks { by_sequence: BTreeMap::new(), first_number: settings.discontinuity_sequence };
-        Self { settings, phase: Phase::Starting, marks, renditions, multivariant: None, refused: 0, snapshot }
+        let captions = Vec::new();
+        let phase = Phase::Starting;
+        Self { settings, phase, marks, renditions, captions, multivariant: None, refused: 0, snapshot }
+    }
+
+    /// Tells which closed captions are in the pictures of every variant; none, until told.
+    ///
+    /// Captions may be told of at any time: nothing in RFC 8216 keeps a multivariant playlist as it was (§6.2.1 binds
+    /// media playlists alone), and each one is right in itself. Players read it once, so only those who come later learn
+    /// of them. What was told should not be taken back.
+    pub fn set_captions(&mut self, captions: Vec<ClosedCaptions>) {
+        if self.captions != captions {
+            self.captions = captions;
+            self.publish(None);
+        }
     }
 
     /// Tells what a rendition's codecs are; a `None` leaves what was known. An index out of range is ignored.
@@ -350,7 +365,8 @@ impl Presentation {
         }
         let main = variants.iter().filter(|_| !told.is_empty()).take(1);
         let sounds = main.chain(&told).filter_map(|one| one.sound()).collect();
-        Some(Multivariant { session: self.settings.session, variants: listed, sounds })
+        let captions = self.captions.clone();
+        Some(Multivariant { session: self.settings.session, variants: listed, sounds, captions })
     }
 }
 

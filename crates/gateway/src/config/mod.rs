@@ -3,6 +3,7 @@
 //! Every value passes through text, so the three sources share one parser and one set of messages, and all faults of
 //! all sources are told at once, with the line for a file.
 
+mod captions;
 mod limits;
 mod rules;
 mod settings;
@@ -10,6 +11,7 @@ pub(crate) mod units;
 
 use std::{fmt, path::Path};
 
+pub(crate) use captions::Captions;
 pub(crate) use settings::{
     Config, LogFormat, OBEY_FAULT_MARKS, OnShutdown, PlayAccess, SETTINGS, Setting, UserAuth,
 };

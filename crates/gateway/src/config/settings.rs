@@ -11,7 +11,7 @@ use ingest::{AddressList, BadAddress, BadTransport, Places, SecretText, Transpor
 use transcode::Sandbox;
 
 use super::{
-    Fault, limits,
+    Captions, Fault, limits,
     units::{parse_rate, parse_size, parse_span, show_rate, show_size, show_span},
 };
 use crate::{
@@ -103,6 +103,7 @@ pub(crate) struct Config {
     pub keep_ended: Duration,
     pub segment: Duration,
     pub longest_segment: Duration,
+    pub captions: Captions,
     pub window: Duration,
     pub min_segments: usize,
     pub ladder: bool,
@@ -156,6 +157,7 @@ impl Default for Config {
             keep_ended: Duration::from_secs(120),
             segment: Duration::from_secs(2),
             longest_segment: Duration::from_secs(4),
+            captions: Captions::Auto,
             window: Duration::from_secs(120),
             min_segments: 6,
             ladder: true,
@@ -501,6 +503,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         help: "Sources with keyframes further apart than this are encoded in every rung, their own size included.",
         get: |c| show_span(c.longest_segment),
         set: |c, v| read_span(v, 1, 60).map(|v| c.longest_segment = v),
+    },
+    Setting {
+        key: "hls.captions",
+        help: "Closed captions (CEA-608/708) that viewers are offered. \"auto\": those that are seen in the pictures; players that\n\
+               came before the first ones learn of them when they come anew. \"CC1:en,CC2:es\" or \"CC1:en:English\": these from\n\
+               the start, whatever is seen. \"off\": none. The captions themselves reach every rung in any case.",
+        get: |c| c.captions.to_string(),
+        set: |c, v| Captions::read(v).map(|v| c.captions = v),
     },
     Setting {
         key: "hls.window",

@@ -43,7 +43,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use transcode::{Fault, Isolation, Sandbox, ladder::Wishes};
 
-use crate::{config::OnShutdown, desk::webhook::Publication, governor::Governor, store::Store};
+use crate::{
+    config::{Captions, OnShutdown},
+    desk::webhook::Publication,
+    governor::Governor,
+    store::Store,
+};
 
 /// Items between a publisher's connection and its stream: about six seconds of 1080p60 with sound.
 pub(crate) const LANE: usize = 1024;
@@ -94,6 +99,8 @@ pub(crate) struct Settings {
     pub fault: Option<Fault>,
     /// See `ladder.latency_ceiling`.
     pub latency_ceiling: Duration,
+    /// See `hls.captions`.
+    pub captions: Captions,
 }
 
 /// A publisher that was let in.

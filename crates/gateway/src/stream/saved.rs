@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use media::{AudioConfig, Epoch, MediaSequence, VideoConfig};
+use media::{AudioConfig, Epoch, MediaSequence, VideoConfig, captions::Services};
 use serde::{Deserialize, Serialize};
 use transcode::ladder::Plan;
 
@@ -32,6 +32,9 @@ pub(super) struct Codecs {
     /// Per further sound.
     #[serde(default)]
     pub(super) alternates: Vec<Option<AudioConfig>>,
+    /// Closed captions that were seen in the pictures.
+    #[serde(default)]
+    pub(super) captions: Services,
 }
 
 impl Saved {

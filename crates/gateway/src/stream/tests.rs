@@ -69,6 +69,7 @@ impl Show {
             fault: None,
             latency_ceiling: Duration::from_secs(10),
             show_address: true,
+            captions: crate::config::Captions::Auto,
         };
         let shared = Shared {
             settings: Arc::new(settings),

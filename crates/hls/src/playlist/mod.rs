@@ -6,5 +6,5 @@ mod multivariant;
 
 pub use self::{
     media::Media,
-    multivariant::{Multivariant, Sound, Variant},
+    multivariant::{ClosedCaptions, Multivariant, Sound, Variant},
 };

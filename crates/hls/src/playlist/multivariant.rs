@@ -1,8 +1,9 @@
-//! The multivariant playlist (RFC 8216 §4.3.4): sound and picture muxed in every variant, further sounds beside them.
+//! The multivariant playlist (RFC 8216 §4.3.4): sound and picture muxed in every variant, further sounds beside them,
+//! closed captions inside the pictures.
 
 use std::fmt::Write;
 
-use media::{Epoch, FrameRate};
+use media::{Epoch, FrameRate, captions::Service};
 
 /// The rate a player should start at when it knows nothing of the network, in bits a second (Apple's authoring
 /// specification, 1.32: about 2 Mbit/s).
@@ -17,6 +18,20 @@ pub struct Multivariant {
     pub variants: Vec<Variant>,
     /// The sounds that viewers may choose from, the one in the variants first; empty when there is but that.
     pub sounds: Vec<Sound>,
+    /// Closed captions that are in every variant's pictures; with none, CLOSED-CAPTIONS=NONE is told of all variants,
+    /// since AVPlayer else offers a track that is empty.
+    pub captions: Vec<ClosedCaptions>,
+}
+
+/// One EXT-X-MEDIA of TYPE=CLOSED-CAPTIONS.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClosedCaptions {
+    /// INSTREAM-ID; distinct within a list.
+    pub service: Service,
+    /// NAME; distinct within a list.
+    pub name: String,
+    /// LANGUAGE, a tag of RFC 5646; `und` is told where it is not known.
+    pub language: Option<String>,
 }
 
 /// One EXT-X-MEDIA of TYPE=AUDIO. The first of a list is the default.
@@ -34,6 +49,8 @@ pub struct Sound {
 
 /// GROUP-ID of all sounds.
 const GROUP: &str = "sound";
+/// GROUP-ID of all closed captions.
+const CAPTIONS: &str = "captions";
 
 /// One EXT-X-STREAM-INF.
 #[derive(Clone, PartialEq, Debug)]
@@ -71,17 +88,23 @@ impl Multivariant {
             ahead.rotate_right(1);
         }
         let mut out = String::with_capacity(64 + order.len() * 192);
-        // Groups came with version 4 (RFC 8216 §7).
-        let version = if self.sounds.is_empty() { 3 } else { 4 };
+        // Groups came with version 4, services of CEA-708 with version 7 (RFC 8216 §7).
+        let dtvcc = self.captions.iter().any(|one| matches!(one.service, Service::Dtvcc(_)));
+        let version = match (self.sounds.is_empty(), self.captions.is_empty()) {
+            _ if dtvcc => 7,
+            (true, true) => 3,
+            _ => 4,
+        };
         write!(out, "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-INDEPENDENT-SEGMENTS\n")
             .expect("a String takes every write");
         for (nth, sound) in self.sounds.iter().enumerate() {
             sound.write(self.session, nth == 0, &mut out).expect("a String takes every write");
         }
+        for captions in &self.captions {
+            captions.write(&mut out).expect("a String takes every write");
+        }
         for variant in order {
-            variant
-                .write(self.session, !self.sounds.is_empty(), &mut out)
-                .expect("a String takes every write");
+            variant.write(self, &mut out).expect("a String takes every write");
         }
         out
     }
@@ -106,13 +129,26 @@ impl Sound {
     }
 }
 
+impl ClosedCaptions {
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(
+            out,
+            "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"{CAPTIONS}\",NAME=\"{}\",LANGUAGE=\"{}\",\
+             DEFAULT=NO,AUTOSELECT=YES,INSTREAM-ID=\"{}\"",
+            quotable(&self.name),
+            quotable(self.language.as_deref().unwrap_or("und")),
+            self.service,
+        )
+    }
+}
+
 /// What a quoted string may hold (RFC 8216 §4.2): no quotes, no line ends.
 fn quotable(text: &str) -> String {
     text.chars().filter(|c| *c != '"' && !c.is_control()).collect()
 }
 
 impl Variant {
-    fn write(&self, session: Epoch, choice: bool, out: &mut String) -> std::fmt::Result {
+    fn write(&self, list: &Multivariant, out: &mut String) -> std::fmt::Result {
         write!(
             out,
             "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\"",
@@ -124,10 +160,16 @@ impl Variant {
                 write!(out, ",FRAME-RATE={:.3}", rate.as_f64())?;
             }
         }
-        if choice {
+        if !list.sounds.is_empty() {
             write!(out, ",AUDIO=\"{GROUP}\"")?;
         }
-        writeln!(out, ",CLOSED-CAPTIONS=NONE\n{session}/{}/index.m3u8", self.id)
+        // The same of all of them (RFC 8216 §4.3.4.2).
+        if list.captions.is_empty() {
+            out.write_str(",CLOSED-CAPTIONS=NONE")?;
+        } else {
+            write!(out, ",CLOSED-CAPTIONS=\"{CAPTIONS}\"")?;
+        }
+        writeln!(out, "\n{}/{}/index.m3u8", list.session, self.id)
     }
 }
 
@@ -149,7 +191,7 @@ mod tests {
 
     #[track_caller]
     fn order(variants: Vec<Variant>) -> Vec<String> {
-        let text = Multivariant { session: Epoch(9), variants, sounds: vec![] }.render();
+        let text = Multivariant { session: Epoch(9), variants, sounds: vec![], captions: vec![] }.render();
         let (rest, read) = m3u8_rs::parse_master_playlist(text.as_bytes()).unwrap();
         assert!(rest.is_empty() && read.independent_segments);
         read.variants.into_iter().map(|variant| variant.uri).collect()
@@ -159,7 +201,8 @@ mod tests {
     fn the_exact_text() {
         let variants = vec![variant("720p", 3_000_000, Some((1280, 720))), variant("sound", 128_000, None)];
         assert_eq!(
-            Multivariant { session: Epoch(1_795_348_800_123), variants, sounds: vec![] }.render(),
+            Multivariant { session: Epoch(1_795_348_800_123), variants, sounds: vec![], captions: vec![] }
+                .render(),
             "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-INDEPENDENT-SEGMENTS\n\
              #EXT-X-STREAM-INF:BANDWIDTH=3000000,AVERAGE-BANDWIDTH=2400000,CODECS=\"avc1.64001f,mp4a.40.2\",\
              RESOLUTION=1280x720,FRAME-RATE=29.970,CLOSED-CAPTIONS=NONE\n1795348800123/720p/index.m3u8\n\
@@ -197,7 +240,7 @@ mod tests {
         let sounds =
             vec![sound(None, "Main", Some("de"), 2), sound(Some("audio-1"), "The \"real\"\nthing", None, 0)];
         let variants = vec![variant("720p", 3_000_000, Some((1280, 720)))];
-        let text = Multivariant { session: Epoch(9), variants, sounds }.render();
+        let text = Multivariant { session: Epoch(9), variants, sounds, captions: vec![] }.render();
         assert_eq!(
             text,
             "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-INDEPENDENT-SEGMENTS\n\
@@ -213,5 +256,35 @@ mod tests {
         assert!(rest.is_empty());
         assert_eq!(names, [("Main", &None), ("The realthing", &Some("9/audio-1/index.m3u8".to_owned()))]);
         assert_eq!(read.variants[0].audio.as_deref(), Some("sound"));
+    }
+
+    #[test]
+    fn captions_are_told_of_every_variant() {
+        let captions = |id: &str, name: &str, language: Option<&str>| ClosedCaptions {
+            service: id.parse().unwrap(),
+            name: name.into(),
+            language: language.map(str::to_owned),
+        };
+        let list = |captions| {
+            let variants =
+                vec![variant("720p", 3_000_000, Some((1280, 720))), variant("sound", 128_000, None)];
+            Multivariant { session: Epoch(9), variants, sounds: vec![], captions }.render()
+        };
+        let text = list(vec![captions("CC1", "English", Some("en")), captions("CC3", "CC3", None)]);
+        assert_eq!(
+            text,
+            "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+             #EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"captions\",NAME=\"English\",LANGUAGE=\"en\",DEFAULT=NO,\
+             AUTOSELECT=YES,INSTREAM-ID=\"CC1\"\n\
+             #EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"captions\",NAME=\"CC3\",LANGUAGE=\"und\",DEFAULT=NO,\
+             AUTOSELECT=YES,INSTREAM-ID=\"CC3\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=3000000,AVERAGE-BANDWIDTH=2400000,CODECS=\"avc1.64001f,mp4a.40.2\",\
+             RESOLUTION=1280x720,FRAME-RATE=29.970,CLOSED-CAPTIONS=\"captions\"\n9/720p/index.m3u8\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=128000,AVERAGE-BANDWIDTH=102400,CODECS=\"mp4a.40.2\",\
+             CLOSED-CAPTIONS=\"captions\"\n9/sound/index.m3u8\n"
+        );
+        let (rest, read) = m3u8_rs::parse_master_playlist(text.as_bytes()).unwrap();
+        assert!(rest.is_empty() && read.alternatives.len() == 2);
+        assert!(list(vec![captions("SERVICE1", "English", None)]).contains("#EXT-X-VERSION:7\n"));
     }
 }

@@ -12,6 +12,7 @@
 //! leading one has passed them, so that the cut is known to which they belong. A further track that stops is given up:
 //! its rendition lists gaps until it returns.
 
+mod captions;
 mod kept;
 mod lane;
 mod routes;
@@ -31,7 +32,10 @@ use hls::{
     presentation::Presentation,
     snapshot::{Phase, RenditionView, Snapshot},
 };
-use media::{AudioConfig, MediaSequence, MediaSpan, MediaTime, Packet, TrackId, TrackKind, VideoConfig};
+use media::{
+    AudioConfig, MediaSequence, MediaSpan, MediaTime, Packet, TrackId, TrackKind, VideoConfig,
+    captions::Services,
+};
 use transcode::{
     Input,
     ladder::{AudioPlan, CutMode, Plan, Treatment},
@@ -40,11 +44,13 @@ use transcode::{
 
 pub(super) use self::lane::rendition_specs;
 use self::{
+    captions::Captions,
     kept::{Kept, Step},
     lane::{Lane, Pictures, Sound, Waiting, shared},
     routes::{Due, Routes},
 };
 use super::{saved::Codecs, silence::Silence};
+use crate::config;
 
 /// An encoder further behind than this has lost the race; see [`Packager::overrun`].
 const MOST_LAG: MediaSpan = MediaSpan::from_millis(12_000);
@@ -71,6 +77,7 @@ pub(super) struct Packager {
     cuts: CutPlan,
     clock: WallClock,
     codecs: Codecs,
+    captions: Captions,
     target: MediaSpan,
     kept: Kept,
     /// Packets of further tracks that the leading one has not passed yet.
@@ -131,7 +138,9 @@ impl Packager {
                 video: vec![None; variants],
                 audio: None,
                 alternates: vec![None; plan.alternates.len()],
+                captions: Services::NONE,
             },
+            captions: Captions::new(),
             target: MediaSpan::from_millis(i64::from(plan.target_duration) * 1000),
             kept: Kept::default(),
             waiting: Waiting::default(),
@@ -144,6 +153,7 @@ impl Packager {
         };
         packager.begin(publication, first);
         packager.codecs = promised.unwrap_or(packager.codecs);
+        packager.captions.also(packager.codecs.captions);
         packager
     }
 
@@ -160,6 +170,10 @@ impl Packager {
         self.waiting.clear();
         self.made.clear();
         self.newest.clear();
+        let lead =
+            publication.source.into_iter().flat_map(Source::pictures).find(|one| one.track == plan.lead);
+        self.captions.begin(lead);
+        self.declare_captions();
         let audio = publication.source.and_then(|source| source.audio.as_ref());
         self.main_sound = plan.sound.track;
         self.lead =
@@ -226,6 +240,17 @@ impl Packager {
         }
     }
 
+    /// Which closed captions viewers are to be offered; none until this is said.
+    pub(super) fn wish_captions(&mut self, wish: config::Captions) {
+        self.captions.wish(wish);
+        self.declare_captions();
+    }
+
+    fn declare_captions(&mut self) {
+        self.codecs.captions = self.captions.seen();
+        self.presentation.set_captions(self.captions.declared());
+    }
+
     /// What a rendition's pictures are coded in.
     fn coded_picture(&mut self, index: usize, config: &Arc<VideoConfig>) {
         self.lanes[index].segmenter.video_config(config.clone());
@@ -267,6 +292,9 @@ impl Packager {
         let newest = self.newest.entry(key(packet.kind, packet.track)).or_insert(packet.dts);
         *newest = (*newest).max(packet.dts);
         if leads {
+            if self.captions.see(&packet) {
+                self.declare_captions();
+            }
             for cut in self.cuts.see(&packet, self.clock) {
                 self.tell(cut);
             }

@@ -125,7 +125,9 @@ impl Live {
             None => {
                 let specs = rendition_specs(&plan, source.audio.is_some());
                 let presentation = Presentation::new(self.presentation_settings(&plan), specs);
-                self.packager = Some(Packager::new(presentation, &publication, self.next_sequence, None));
+                let mut packager = Packager::new(presentation, &publication, self.next_sequence, None);
+                packager.wish_captions(self.shared.settings.captions.clone());
+                self.packager = Some(packager);
             }
         }
         let encoder = Job::of(&plan, source).map(|mut job| {

@@ -66,6 +66,7 @@ impl Live {
             continues: true,
         };
         let mut packager = Packager::new(presentation, &publication, first, Some(saved.codecs.clone()));
+        packager.wish_captions(live.shared.settings.captions.clone());
         // Three gaps at once: fewer than that in a live list stalls players (RFC 8216 §6.2.2).
         for back in (1..=3).rev() {
             let at = unix_micros(now) - target.ticks() * back * 100 / 9;
