@@ -168,7 +168,7 @@ pub fn is_valid(triplet: &Triplet) -> bool {
 
 /// The channel that a pair of bytes begins captions in, as a bit (CTA-608-E §8.4, table 52).
 fn channel(field: u8, first: u8, second: u8) -> u8 {
-    if [first, second].iter().any(|byte| byte.count_ones() % 2 == 0) {
+    if [first, second].iter().any(|byte| byte.count_ones().is_multiple_of(2)) {
         return 0; // parity is odd
     }
     let (first, second) = (first & 0x7F, second & 0x7F);
@@ -295,7 +295,7 @@ mod tests {
     }
 
     fn odd(byte: u8) -> u8 {
-        if byte.count_ones() % 2 == 0 { byte | 0x80 } else { byte }
+        if byte.count_ones().is_multiple_of(2) { byte | 0x80 } else { byte }
     }
 
     fn pair(field: u8, first: u8, second: u8) -> Triplet {

@@ -6,6 +6,7 @@
 //! Nothing here depends on the crates it judges: the checkers read the wire.
 
 pub mod avsync;
+pub mod captions;
 pub mod conformance;
 pub mod harness;
 pub mod hlscheck;
