@@ -1,6 +1,6 @@
 //! What a rendition's segments really weigh, by the definitions of RFC 8216 §4.1: the peak segment bit rate is the
-//! largest rate of any contiguous run of segments that lasts between 0.5 and 1.5 target durations; the average is all
-//! bits over all time. Both count container overhead, neither counts HTTP.
+//! largest rate of any contiguous run of segments that lasts between 0.5 and 1.5 target durations (and half a second
+//! more, as its successor has it); the average is all bits over all time. Both count container overhead, neither HTTP.
 
 use std::collections::VecDeque;
 
@@ -23,7 +23,7 @@ impl Meter {
         let target = i64::from(target_duration) * TICKS_PER_SECOND;
         Self {
             shortest_run: target / 2,
-            longest_run: target * 3 / 2,
+            longest_run: target * 3 / 2 + TICKS_PER_SECOND / 2,
             recent: VecDeque::new(),
             recent_ticks: 0,
             peak_bps: 0,
@@ -97,7 +97,9 @@ mod tests {
         // a segment below half a target counts only together with its neighbour
         check(2, &[(100_000, 500)], 0, 1_600_000);
         check(2, &[(250_000, 2000), (100_000, 500)], 1_120_000, 1_120_000);
-        // two of two seconds are longer than 1.5 targets: each stands alone
+        // one of two seconds with one of 1.5: half a second over 1.5 targets still counts
+        check(2, &[(260_000, 2600), (200_000, 900)], 1_051_429, 1_051_429);
+        // two of two seconds are longer than that: each stands alone
         check(2, &[(250_000, 2000), (500_000, 2000)], 2_000_000, 1_500_000);
         // a hole cuts the run
         check(2, &[(100_000, 500), (0, 2000), (100_000, 500)], 0, 1_600_000);

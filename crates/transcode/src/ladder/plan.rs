@@ -22,8 +22,13 @@ const ROUNDING: MediaSpan = MediaSpan::from_millis(490);
 const SLACK: f64 = 0.1;
 /// The longest GOP that is reckoned with when everything is copied and none was seen to end.
 const UNKNOWN_GOP: MediaSpan = MediaSpan::from_millis(10_000);
-/// The coded bits with container and stuffing of MPEG-TS on top, in percent.
+/// The coded bits with container and stuffing of MPEG-TS on top, in percent, where pictures fill many packets.
 const TS_OVERHEAD_PERCENT: u64 = 110;
+/// Where they fill few: packets' headers in percent, and bits that each picture costs (PES and adaptation headers, the
+/// delimiter, half a packet of stuffing) and each second (tables, ADTS and PES headers of sound, clock references).
+const TS_HEADERS_PERCENT: u64 = 103;
+const TS_PICTURE_BITS: f64 = 1_000.0;
+const TS_SECOND_BITS: u64 = 12_000;
 
 /// The ladder for a new presentation.
 pub fn plan(source: &Source, wishes: &Wishes) -> Plan {
@@ -284,7 +289,9 @@ pub(super) fn copied(video: &VideoSource, audio_bps: u32, reason: String) -> Run
         codecs: Some(video.config.codecs()),
         reason,
         peak_bps: None,
-        average_bps: video.bitrate_bps.map(|bps| on_the_wire(f64::from(bps) + f64::from(audio_bps))),
+        average_bps: video
+            .bitrate_bps
+            .map(|bps| on_the_wire(f64::from(bps) + f64::from(audio_bps), video.frame_rate)),
     }
 }
 
@@ -304,7 +311,7 @@ fn encoded(
     let bitrate_bps =
         wish.bitrate_bps.unwrap_or_else(|| limit.map_or(usual, |limit| usual.min(limit))).max(LEAST_BITRATE);
     let settings = settings((width, height), frame_rate, bitrate_bps, wishes, halve_rate);
-    let (peak, average) = declared(&settings, wishes.segment, audio_bps);
+    let (peak, average) = declared(&settings, frame_rate, wishes.segment, audio_bps);
     Rung {
         name: format!("{}p", wish.height),
         width,
@@ -346,15 +353,25 @@ pub(super) fn settings(
 
 /// BANDWIDTH and AVERAGE-BANDWIDTH: a segment of D seconds holds at most what flows into the VBV in that time and what
 /// it held before.
-pub(super) fn declared(settings: &EncodeSettings, segment: MediaSpan, audio_bps: u32) -> (u64, u64) {
+pub(super) fn declared(
+    settings: &EncodeSettings,
+    frame_rate: Option<FrameRate>,
+    segment: MediaSpan,
+    audio_bps: u32,
+) -> (u64, u64) {
     let seconds = segment.as_secs_f64().max(0.5);
     let burst = f64::from(settings.bufsize_bits) / seconds;
     let peak = f64::from(settings.maxrate_bps) + burst + f64::from(audio_bps);
-    (on_the_wire(peak), on_the_wire(f64::from(settings.bitrate_bps) + f64::from(audio_bps)))
+    let average = f64::from(settings.bitrate_bps) + f64::from(audio_bps);
+    (on_the_wire(peak, frame_rate), on_the_wire(average, frame_rate))
 }
 
-fn on_the_wire(bps: f64) -> u64 {
-    (bps.ceil() as u64 * TS_OVERHEAD_PERCENT).div_ceil(100)
+/// What coded bits become in segments.
+fn on_the_wire(bps: f64, rate: Option<FrameRate>) -> u64 {
+    let coded = bps.ceil() as u64;
+    let pictures = (rate.map_or(30.0, FrameRate::as_f64) * TS_PICTURE_BITS).ceil() as u64;
+    let small = (coded * TS_HEADERS_PERCENT).div_ceil(100) + pictures + TS_SECOND_BITS;
+    small.max((coded * TS_OVERHEAD_PERCENT).div_ceil(100))
 }
 
 fn sps(video: &VideoSource) -> Option<&media::h264::SpsInfo> {

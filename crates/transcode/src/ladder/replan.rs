@@ -165,7 +165,7 @@ fn again(
             made
         }
     };
-    let (peak, average) = declared(&settings, wishes.segment, audio_bps);
+    let (peak, average) = declared(&settings, frame_rate, wishes.segment, audio_bps);
     Rung {
         width: size.0,
         height: size.1,

@@ -234,6 +234,15 @@ fn declared_rates_follow_the_rule() {
     // (1.25 + 1/2 s) x 3 Mbit/s + 128 kbit/s of sound, and 10 % for MPEG-TS
     assert_eq!(plan.rungs[0].peak_bps, Some(5_915_800));
     assert_eq!(plan.rungs[0].average_bps, Some(3_440_800));
+    // In a small rung each picture's last packet counts for more: 120 kbit/s are 228 kbit/s with 64 kbit/s of sound.
+    let low = RungWish { height: 120, bitrate_bps: Some(120_000) };
+    let wishes = Wishes {
+        rungs: vec![low],
+        audio: AudioWishes { bitrate_bps: 64_000, always_encode: true },
+        ..Wishes::default()
+    };
+    let low = super::plan(&with_audio(video(480, 270, 30, 2000), &[0x11, 0x90]), &wishes);
+    assert_eq!(low.rungs.last().and_then(|rung| rung.average_bps), Some(231_520));
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(super) const MOST: usize = 31;
 /// Triplets that wait at most: more than three seconds of what the channel can hold (600 a second), so only a rung that
 /// takes no pictures, or a source that breaks the limits, has any of them dropped.
 const WAITING: usize = 2048;
-/// A picture's captions may go to one that is earlier by this: an even pace moves pictures by up to half a step.
+/// A picture's captions may go to one that is earlier by this: filters round times.
 const EARLY: i64 = 750;
 
 /// The captions of one stream.
