@@ -31,7 +31,7 @@ impl Lateness {
 
     /// It starts over at `start`: what it had made since is not expected of it at once.
     pub(super) fn restart(&mut self, now: Instant, start: MediaTime) {
-        (self.due, self.at, self.late) = (self.due.min(start), now, MediaSpan::ZERO);
+        (self.due, self.at, self.late) = (start, now, MediaSpan::ZERO);
     }
 
     /// The source has come to `end`, and what is encoded to `made`.
@@ -79,6 +79,18 @@ mod tests {
     fn a_burst_is_no_lateness_as_long_as_it_is_worked_off() {
         check(&[(1.0, 1.0, 0.5, 0), (1.1, 9.0, 0.6, 0), (4.0, 12.0, 5.0, 0), (8.0, 16.0, 9.6, 0)]);
         check(&[(1.0, 1.0, 0.5, 0), (1.1, 9.0, 0.6, 0), (6.0, 14.0, 2.95, 35)]);
+    }
+
+    #[test]
+    fn a_time_without_encoders_leaves_no_slack() {
+        let start = Instant::now();
+        let at = |seconds: i64| MediaTime::from_ticks(seconds * 90_000);
+        let mut lateness = Lateness::new(start, at(0));
+        for second in 1..60 {
+            lateness.restart(start + Duration::from_secs(second as u64), at(second));
+        }
+        lateness.see(start + Duration::from_secs(69), at(69), at(60));
+        assert_eq!(lateness.late().millis(), 7000);
     }
 
     #[test]
