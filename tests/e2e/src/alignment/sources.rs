@@ -78,7 +78,7 @@ pub fn all() -> Vec<Source> {
             20,
         ),
         killed(17, source("reconnects", USUAL, &["-g", "60", "-bf", "2"], 24)),
-        killed(19, source("reconnects, 10 s GOP", USUAL, &["-g", "300", "-sc_threshold", "0"], 30)),
+        killed(15, source("reconnects, 10 s GOP", USUAL, &["-g", "300", "-sc_threshold", "0"], 30)),
     ]
 }
 
