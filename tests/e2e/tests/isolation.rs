@@ -21,7 +21,9 @@ struct Trio {
     gateway: Gateway,
     watches: Vec<Watch>,
     publishers: Vec<Publisher>,
-    _home: Home,
+    /// The workers of the whole streams.
+    others: Vec<u32>,
+    home: Home,
 }
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
@@ -38,9 +40,13 @@ impl Trio {
         let gateway = home.gateway(&settings);
         let files = [hurt, whole, whole];
         // The whole ones first: their watches are to see the other's trouble from its start.
-        let mut publishers = Vec::new();
+        let (mut publishers, mut others) = (Vec::new(), Vec::new());
         let mut watches = Vec::new();
         for nth in [1, 2, 0] {
+            if nth == 0 {
+                let both = || Some(gateway.workers()).filter(|workers| workers.len() == 2);
+                others = wait_for("two workers", PATIENCE, both);
+            }
             publishers.push(Publisher::copy(&home, files[nth], 0, &gateway.publish_url(&keys[nth])));
             let mut options =
                 Options::new(gateway.live_url(NAMES[nth]), home.path(&format!("watch-{}", NAMES[nth])));
@@ -49,12 +55,11 @@ impl Trio {
             gateway.wait_live(NAMES[nth], PATIENCE);
             watches.push(Watch::start(options));
         }
-        Trio { gateway, watches, publishers, _home: home }
+        Trio { gateway, watches, publishers, others, home }
     }
 
     fn worker_of_hurt(&self) -> Option<u32> {
-        // started last
-        self.gateway.workers().into_iter().max()
+        self.gateway.workers().into_iter().find(|worker| !self.others.contains(worker))
     }
 
     /// How long after each death the encoder was back, in milliseconds.
@@ -181,11 +186,11 @@ fn files_of_a_fuzz_corpus_hurt_nobody_else() {
     let dir = tempfile::tempdir().unwrap();
     let first = hurt::mutated(&clip.path, 1, &dir.path().join("1.flv")).unwrap();
     let trio = Trio::new(&first, &clip.path, false);
-    let key = trio._home.key("four");
+    let key = trio.home.key("four");
     let seeds: u64 = std::env::var("E2E_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
     for seed in 2..=seeds {
         let file = hurt::mutated(&clip.path, seed, &dir.path().join(format!("{seed}.flv"))).unwrap();
-        let mut publisher = Publisher::copy(&trio._home, &file, 1, &trio.gateway.publish_url(&key));
+        let mut publisher = Publisher::copy(&trio.home, &file, 1, &trio.gateway.publish_url(&key));
         publisher.wait(s(60));
     }
     more_segments(&trio.watches[2], 2, PATIENCE);
@@ -217,7 +222,7 @@ fn killed_every(every: Duration, span: Duration) {
     let mut back = trio.back_after();
     back.sort_unstable();
     eprintln!(
-        "{} kills; back after {} ms at the median, {} at most; gateway {} KiB after the first, {} after the last, {} at most",
+        "{} kills; back after {} ms at the median, {} at most; gateway {} KiB after the first, {} after the last, {} at most\n{memory:?}",
         killed.len(),
         back[back.len() / 2],
         back[back.len() - 1],
