@@ -78,7 +78,8 @@ pub fn shown((width, height): (u32, u32), (num, den): (u32, u32)) -> (u32, u32) 
         u32::try_from(side).unwrap_or(u32::MAX)
     };
     match num.cmp(&den) {
-        _ if !is_sensible_aspect(num, den) => (width, height),
+        // What rounding a scaled picture to even sides leaves over is not meant to be shown wider.
+        _ if !is_sensible_aspect(num, den) || num.abs_diff(den).saturating_mul(64) < den => (width, height),
         std::cmp::Ordering::Greater => (scaled(width, num, den), height),
         std::cmp::Ordering::Less => (width, scaled(height, den, num)),
         std::cmp::Ordering::Equal => (width, height),
