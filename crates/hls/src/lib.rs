@@ -18,6 +18,7 @@ pub mod presentation;
 mod segment;
 pub mod segmenter;
 pub mod snapshot;
+pub mod storyboard;
 pub mod ts;
 
 pub use segment::Segment;

@@ -6,8 +6,9 @@ use media::{AudioConfig, FrameRate, TrackId, VideoConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    StillsJob,
     ladder::{AudioPlan, AudioSettings, EncodeSettings, Plan, Treatment},
-    source::Source,
+    source::{Source, VideoSource},
     worker::Sandbox,
 };
 
@@ -33,6 +34,8 @@ pub struct Job {
     pub sandbox: Sandbox,
     /// A worker process that has inputs and takes none of them for so long is hung: it is killed. Not used in a thread.
     pub patience: Duration,
+    /// Stills of the picture; they come from the same decoder. With no rung in [`Self::video`] they are all that is made.
+    pub stills: Option<StillsJob>,
 }
 
 /// Picture work.
@@ -139,6 +142,26 @@ impl Job {
             fault: None,
             sandbox: Sandbox::Auto,
             patience: DEFAULT_PATIENCE,
+            stills: None,
         })
+    }
+
+    /// Stills of a track whose pictures are all copied, and nothing else. Its input is keyframes: each is decoded by
+    /// itself.
+    pub fn stills(video: &VideoSource, stills: StillsJob) -> Self {
+        Self {
+            video: Some(VideoJob {
+                track: video.track,
+                config: Arc::clone(&video.config),
+                frame_rate: video.frame_rate,
+                rungs: Vec::new(),
+            }),
+            audio: Vec::new(),
+            memory_limit: DEFAULT_MEMORY_LIMIT,
+            fault: None,
+            sandbox: Sandbox::Auto,
+            patience: DEFAULT_PATIENCE,
+            stills: Some(stills),
+        }
     }
 }

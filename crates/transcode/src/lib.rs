@@ -22,11 +22,13 @@ pub mod ladder;
 mod load;
 mod pipeline;
 pub mod source;
+mod still;
 mod transcoder;
 mod worker;
 
 pub use codecs::{CodecCheck, can_decode, can_decode_audio, probe_codecs};
 pub use job::{AudioJob, FAULT_MARK, Fault, Job, VideoJob, VideoRung};
 pub use load::{Cost, Load, RungLoad};
+pub use still::{MAX_STILL, SHEET_COLUMNS, SHEET_ROWS, SHEET_TILES, Sheet, Still, StillKind, StillsJob};
 pub use transcoder::{Input, Isolation, Output, SendError, StartError, Stats, Transcoder};
 pub use worker::{Attempt, Layer, Layers, Sandbox, check_sandbox, worker_main};

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    Job, Load,
+    Job, Load, Still,
     load::{Meters, process_cpu_micros},
     pipeline,
     worker::{self, Attempt, Layers},
@@ -102,6 +102,8 @@ pub enum Output {
     /// What code in the worker tried, and how it went; only after [`crate::Fault::BreakOutAtFrame`].
     #[doc(hidden)]
     Tried(Vec<Attempt>),
+    /// A picture for people. Stills of one kind come in rising order of their times.
+    Still(Still),
 }
 
 /// What the transcoder counts. Only ever grows.

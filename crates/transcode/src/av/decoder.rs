@@ -68,6 +68,11 @@ impl VideoDecoder {
         self.decoder.send_eof().map_err(CodecError::at("avcodec_send_packet", self.what))
     }
 
+    /// After the end was put in and all has come out: ready for packets that have nothing to do with those before.
+    pub(crate) fn restart(&mut self) {
+        self.decoder.flush();
+    }
+
     pub(crate) fn receive(&mut self) -> Result<Received<Picture>, CodecError> {
         let mut picture = Picture::empty();
         let result = self.decoder.receive_frame(picture.frame_mut());

@@ -229,6 +229,11 @@ impl Picture {
     }
 
     /// A plane's bytes, rows [`Self::stride`] apart.
+    pub(crate) fn plane(&self, plane: usize) -> &[u8] {
+        self.0.data(plane)
+    }
+
+    /// The same, to be written.
     pub(crate) fn plane_mut(&mut self, plane: usize) -> &mut [u8] {
         self.0.data_mut(plane)
     }

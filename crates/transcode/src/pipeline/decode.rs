@@ -81,6 +81,12 @@ impl Decoder {
         }
     }
 
+    /// After [`Self::finish`], when all has come out: ready for more.
+    pub(super) fn restart(&mut self) {
+        self.decoder.restart();
+        self.drained = false;
+    }
+
     fn failed(&mut self, error: &CodecError, stats: &mut Stats) -> Result<(), Ended> {
         stats.decode_errors += 1;
         self.failures += 1;

@@ -3,6 +3,7 @@
 //! ```text
 //!  Input ─▶ decode ─▶ normalise ─▶ pace ─▶ cuts marked ─▶ scale to rung 0 ─▶ [FRAMES] ─▶ encoder thread 0 ─▶ Output
 //!              │                       └▶ scale to rung 1 ─▶ [FRAMES] ─▶ encoder thread 1 ─▶ Output
+//!              ├▶ now and then one to the stills' thread: thumbnail, poster, sheet ─▶ Output
 //!              └ each sound: decode ─▶ resample ─▶ encode ─────────────────────────────▶ Output
 //! ```
 //!
@@ -20,6 +21,7 @@ mod faults;
 mod normalise;
 mod pace;
 mod scale;
+mod stills;
 
 use std::{
     io,
@@ -34,7 +36,7 @@ use media::{AudioConfig, FrameRate, MediaSpan, MediaTime, Packet, TrackId, Track
 use tokio::sync::mpsc;
 
 use crate::{
-    AudioJob, Fault, Input, Job, Output, Stats, VideoJob, VideoRung,
+    AudioJob, Fault, Input, Job, Output, Stats, StillsJob, VideoJob, VideoRung,
     av::{self, CodecError, Picture},
     source::SAME_TIME,
     transcoder::Progress,
@@ -111,7 +113,7 @@ fn run(
     outbox: &mpsc::Sender<Output>,
     progress: &Arc<Progress>,
 ) -> Result<(), Ended> {
-    let mut video = job.video.map(|job| Video::open(job, outbox, progress)).transpose()?;
+    let mut video = job.video.map(|video| Video::open(video, job.stills, outbox, progress)).transpose()?;
     let mut sounds: Vec<Sound> = job.audio.iter().map(Sound::open).collect::<Result<_, _>>()?;
     let ready = Output::Ready {
         video: video.as_ref().map(|video| video.rungs.configs().to_vec()).unwrap_or_default(),
@@ -200,7 +202,7 @@ impl Groups {
     }
 }
 
-/// The picture's way: decoder, marks, rungs.
+/// The picture's way: decoder, marks, rungs; and stills of what comes out of the decoder.
 struct Video {
     track: TrackId,
     decoder: decode::Decoder,
@@ -208,6 +210,9 @@ struct Video {
     pacer: pace::Pacer,
     frames: decode::Frames,
     rungs: scale::Rungs,
+    stills: Option<stills::Stills>,
+    /// No rungs: what comes are keyframes, each shown by itself.
+    stills_alone: bool,
     progress: Arc<Progress>,
     /// No rung had an encoder, and one is wanted again: frames are decoded for the cut that will open it.
     waking: bool,
@@ -215,16 +220,29 @@ struct Video {
 }
 
 impl Video {
-    fn open(job: VideoJob, outbox: &mpsc::Sender<Output>, progress: &Arc<Progress>) -> Result<Self, Ended> {
+    fn open(
+        job: VideoJob,
+        stills: Option<StillsJob>,
+        outbox: &mpsc::Sender<Output>,
+        progress: &Arc<Progress>,
+    ) -> Result<Self, Ended> {
+        let stills_alone = job.rungs.is_empty();
+        // One picture every few seconds is a load for no more than one thread.
+        let rate = if stills_alone { FrameRate::new(1, 1) } else { job.frame_rate };
+        let matrix = colour::of(&job.config, Tools::here()).matrix;
+        let stills =
+            stills.map(|stills| stills::Stills::start(stills, matrix, outbox.clone())).transpose()?;
         Ok(Self {
             track: job.track,
-            decoder: decode::Decoder::open(&job.config, job.frame_rate)?,
+            decoder: decode::Decoder::open(&job.config, rate)?,
             normaliser: normalise::Normaliser::new(
-                job.rungs.first().map_or((0, 0), |rung| (rung.width, rung.height)),
+                job.rungs.first().map_or(stills::LARGEST, |rung| (rung.width, rung.height)),
             ),
             pacer: pace::Pacer::new(nominal_rate(&job)),
             frames: decode::Frames::default(),
             rungs: scale::Rungs::open(&job, outbox, progress)?,
+            stills,
+            stills_alone,
             progress: Arc::clone(progress),
             waking: false,
             last_pts: None,
@@ -232,14 +250,38 @@ impl Video {
     }
 
     fn packet(&mut self, packet: &Packet, stats: &mut Stats) -> Result<(), Ended> {
-        if self.sleeps(packet) {
-            return Ok(());
+        if self.stills_alone || self.sleeps(packet) {
+            return self.still(packet, stats);
         }
         self.progress.meters().decoder.time(|| self.decoder.send(packet, stats))?;
         self.pump(stats)
     }
 
-    /// While no rung has an encoder nothing is decoded, until the first keyframe after one is wanted again.
+    /// Decodes a single keyframe when a still is due, for nothing else.
+    fn still(&mut self, packet: &Packet, stats: &mut Stats) -> Result<(), Ended> {
+        let Some(stills) = self.stills.as_mut().filter(|stills| stills.is_due(packet.pts.ticks())) else {
+            return Ok(());
+        };
+        if !packet.keyframe {
+            return Ok(());
+        }
+        self.decoder.send(packet, stats)?;
+        // A decoder that reorders gives a picture away only when told that none follows.
+        self.decoder.finish();
+        while let Some(picture) = self.decoder.receive(stats)? {
+            self.normaliser.push(picture);
+        }
+        self.normaliser.finish();
+        for picture in self.normaliser.ready() {
+            if let Some(at) = picture.pts() {
+                stills.look(&picture, at);
+            }
+        }
+        self.decoder.restart();
+        Ok(())
+    }
+
+    /// While no rung has an encoder nothing is decoded but stills, until the first keyframe after one is wanted again.
     fn sleeps(&mut self, packet: &Packet) -> bool {
         if !self.rungs.idle() {
             self.waking = false;
@@ -269,20 +311,26 @@ impl Video {
                 progress.meters().decoder.content(pts - last);
             }
             self.last_pts = pts;
-            for picture in self.normaliser.ready() {
-                show(&picture, &mut self.pacer, &mut self.frames, &mut self.rungs, stats)?;
-            }
+            self.place_ready(stats)?;
         }
+    }
+
+    /// The pictures that are ready go to the rungs, and now and then to the stills.
+    fn place_ready(&mut self, stats: &mut Stats) -> Result<(), Ended> {
+        for picture in self.normaliser.ready() {
+            if let (Some(stills), Some(at)) = (&mut self.stills, picture.pts()) {
+                stills.look(&picture, at);
+            }
+            show(&picture, &mut self.pacer, &mut self.frames, &mut self.rungs, stats)?;
+        }
+        Ok(())
     }
 
     fn drain(&mut self, stats: &mut Stats) -> Result<(), Ended> {
         self.decoder.finish();
         self.pump(stats)?;
         self.normaliser.finish();
-        for picture in self.normaliser.ready() {
-            show(&picture, &mut self.pacer, &mut self.frames, &mut self.rungs, stats)?;
-        }
-        Ok(())
+        self.place_ready(stats)
     }
 
     fn reconfigure(&mut self, config: &VideoConfig, stats: &mut Stats) -> Result<(), Ended> {

@@ -8,7 +8,7 @@ use std::{
 
 use media::{AudioConfig, MediaEvent, MediaTime, Packet, TrackKind, VideoConfig};
 use transcode::{
-    Attempt, Input, Isolation, Job, Output, SendError, Stats, Transcoder,
+    Attempt, Input, Isolation, Job, Output, SendError, Stats, Still, Transcoder,
     file::File,
     ladder::{self, Plan, Wishes},
     source::Source,
@@ -90,10 +90,11 @@ pub struct Made {
     pub end: Option<Result<(), String>>,
     pub stats: Stats,
     pub tried: Vec<Vec<Attempt>>,
+    pub stills: Vec<Still>,
 }
 
 impl Made {
-    fn take(&mut self, output: Output) {
+    pub fn take(&mut self, output: Output) {
         assert!(self.end.is_none(), "nothing follows the end");
         match output {
             Output::Ready { video, audio } => {
@@ -108,6 +109,7 @@ impl Made {
             Output::Finished => self.end = Some(Ok(())),
             Output::Failed(reason) => self.end = Some(Err(reason)),
             Output::Tried(attempts) => self.tried.push(attempts),
+            Output::Still(still) => self.stills.push(still),
         }
     }
 

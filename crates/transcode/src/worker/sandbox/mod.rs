@@ -96,6 +96,7 @@ pub async fn check_sandbox(exe: PathBuf) -> Result<(Layers, Vec<String>), String
         fault: Some(Fault::BreakOutAtFrame(0)),
         sandbox: Sandbox::Auto,
         patience: Duration::from_secs(2),
+        stills: None,
     };
     let mut worker =
         Transcoder::start(Isolation::Process { exe }, job).await.map_err(|error| error.to_string())?;
