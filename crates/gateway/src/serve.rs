@@ -107,6 +107,7 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
             keep_ended: config.keep_ended,
             linger: config.grace / 2,
             window: config.window,
+            pictures: config.pictures,
             min_segments: config.min_segments,
             wishes: wishes(&config)?,
             isolation: Isolation::Process {

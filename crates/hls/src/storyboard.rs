@@ -1,6 +1,6 @@
 //! Small pictures for scrubbing: sheets of tiles, and the WebVTT text that says which tile shows which moment.
 //!
-//! Cue times count from the session's beginning by the wall clock, which is the clock of EXT-X-PROGRAM-DATE-TIME, and the
+//! Cue times count from a minute before the session's beginning by the wall clock, which is the clock of EXT-X-PROGRAM-DATE-TIME, and the
 //! text's header says when that was. So a cue never changes its time while the window slides, and a player finds the tile of
 //! a position by the date that the playlist gives it. The media element's own times would not do: they begin wherever a
 //! viewer came in.
@@ -15,6 +15,9 @@ use media::Epoch;
 pub const MOST_BYTES: usize = 8 << 20;
 /// Sheets that left the window are kept for those who read an older text, in microseconds.
 const LINGER: i64 = 60_000_000;
+/// Cue times count from so many microseconds before the session: a publication's first frames are older than the session,
+/// which begins when it is known what they are.
+const LEAD: i64 = 60_000_000;
 /// A tile stands for at most so many intervals: keyframes may be further apart than tiles are wanted.
 const MOST_INTERVALS: i64 = 4;
 
@@ -122,7 +125,7 @@ impl Storyboard {
     /// The text, for tiles in the window. Sheets are named relative to it: `storyboard-{id}.jpg`. One that is not full yet
     /// gets a query, so that nobody takes an older picture of it for the newest.
     pub fn render(&self) -> String {
-        let epoch = self.session.0.min(i64::MAX as u64 / 1000) as i64 * 1000;
+        let epoch = (self.session.0.min(i64::MAX as u64 / 1000) as i64 * 1000).saturating_sub(LEAD);
         let date = jiff::Timestamp::from_microsecond(epoch).unwrap_or_default();
         let mut out = format!("WEBVTT\nX-PROGRAM-DATE-TIME={date:.3}\n");
         let since = self.newest().saturating_sub(self.window).max(epoch);
@@ -198,7 +201,7 @@ mod tests {
     }
 
     fn board(window: i64) -> Storyboard {
-        Storyboard::new(Epoch(NOON as u64 * 1000), 5_000_000, window * 1_000_000)
+        Storyboard::new(Epoch((NOON * 1_000_000 + LEAD) as u64 / 1000), 5_000_000, window * 1_000_000)
     }
 
     fn sheet(number: u32, tiles: &[f64], full: bool) -> NewSheet {

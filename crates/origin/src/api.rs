@@ -16,6 +16,7 @@ use crate::{
     info::{Made, PublisherInfo, StreamInfo},
     library::Face,
     page::gzip,
+    pictures::Picture,
     reply::{Content, Form, JSON, NEVER, Reply},
 };
 
@@ -64,6 +65,10 @@ struct Stream<'a> {
     uptime_seconds: u64,
     playlist: String,
     watch: String,
+    /// Renewed every few seconds, and so is its address: with each picture it has another query.
+    thumbnail: Option<String>,
+    poster: Option<String>,
+    storyboard: Option<String>,
     target_duration: u32,
     /// The longest of the newest segments: what a player's distance from the live edge is reckoned in.
     segment_seconds: Option<f64>,
@@ -132,7 +137,7 @@ pub(crate) fn state(snapshot: &Snapshot) -> &'static str {
 }
 
 fn stream(face: &Face, now: Now) -> Stream<'_> {
-    let Face { snapshot, info, audience } = face;
+    let Face { snapshot, info, audience, pictures } = face;
     let name = snapshot.name().as_str();
     let since = since(snapshot, info);
     Stream {
@@ -143,6 +148,9 @@ fn stream(face: &Face, now: Now) -> Stream<'_> {
         uptime_seconds: now.wall.duration_since(since).unwrap_or_default().as_secs(),
         playlist: format!("/live/{name}/index.m3u8"),
         watch: format!("/watch/{name}"),
+        thumbnail: pictures.thumbnail.as_ref().map(|picture| picture_url(name, "thumbnail", picture)),
+        poster: pictures.poster.as_ref().map(|picture| picture_url(name, "poster", picture)),
+        storyboard: pictures.has_storyboard().then(|| format!("/live/{name}/storyboard.vtt")),
         target_duration: snapshot.target_duration(),
         segment_seconds: segment_seconds(snapshot),
         viewers: audience.count(now.steady, memory_of(snapshot)),
@@ -153,6 +161,10 @@ fn stream(face: &Face, now: Now) -> Stream<'_> {
         notes: &info.notes,
         counters: &info.counters,
     }
+}
+
+fn picture_url(name: &str, kind: &str, picture: &Picture) -> String {
+    format!("/live/{name}/{kind}.jpg?at={}", picture.unix_millis())
 }
 
 fn publisher(info: &PublisherInfo) -> Publisher<'_> {

@@ -10,6 +10,7 @@ pub(crate) struct Ask<'a> {
     /// gzip is welcome.
     pub(crate) gzip: bool,
     if_none_match: Option<&'a HeaderMap>,
+    if_modified_since: Option<&'a str>,
     range: Option<&'a str>,
     if_range: Option<&'a str>,
 }
@@ -33,6 +34,7 @@ impl<'a> Ask<'a> {
             head: method == Method::HEAD,
             gzip: accepts_gzip(headers),
             if_none_match: headers.contains_key(header::IF_NONE_MATCH).then_some(headers),
+            if_modified_since: text(header::IF_MODIFIED_SINCE),
             // RFC 9110 §14.2: ranges are defined for GET alone.
             range: if method == Method::GET { text(header::RANGE) } else { None },
             if_range: text(header::IF_RANGE),
@@ -48,6 +50,12 @@ impl<'a> Ask<'a> {
             .iter()
             .filter_map(|value| value.to_str().ok())
             .any(|list| list.trim() == "*" || tags(list).any(|tag| tag == etag))
+    }
+
+    /// Whether the client holds the representation of this date: RFC 9110 §13.1.3, which counts only where no tag was sent.
+    /// Another date, earlier or later, means another picture: a stream may begin anew.
+    pub(crate) fn has_of(&self, date: &str) -> bool {
+        self.if_none_match.is_none() && self.if_modified_since.is_some_and(|since| since.trim() == date)
     }
 
     /// The bytes asked for out of `len`.
@@ -181,6 +189,16 @@ mod tests {
             assert_eq!(Ask::read(&Method::GET, &map).holds(r#""a""#), want, "{value:?}");
         }
         assert!(!Ask::read(&Method::GET, &HeaderMap::new()).holds(r#""a""#));
+    }
+
+    #[test]
+    fn a_date_counts_where_no_tag_was_sent() {
+        let date = "Sun, 22 Nov 2026 12:00:00 GMT";
+        let with = |rows: &[(HeaderName, &str)]| Ask::read(&Method::GET, &headers(rows)).has_of(date);
+        assert!(with(&[(header::IF_MODIFIED_SINCE, date)]));
+        assert!(!with(&[(header::IF_MODIFIED_SINCE, "Sun, 22 Nov 2026 12:00:05 GMT")]));
+        assert!(!with(&[(header::IF_MODIFIED_SINCE, date), (header::IF_NONE_MATCH, "\"a\"")]));
+        assert!(!with(&[]));
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod info;
 mod library;
 mod live;
 mod page;
+mod pictures;
 mod reply;
 mod route;
 mod router;
@@ -33,6 +34,7 @@ mod server;
 
 pub use info::{Encoding, Made, PublisherInfo, RenditionInfo, StreamInfo};
 pub use library::{Library, Listing};
+pub use pictures::{Picture, Pictures};
 pub use route::Route;
 pub use router::{Readiness, Settings, State, router};
 pub use server::{Limits, serve};

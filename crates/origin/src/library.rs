@@ -13,7 +13,7 @@ use hls::snapshot::Snapshot;
 use media::{Epoch, StreamName};
 use tokio::sync::watch;
 
-use crate::{audience::Audience, info::StreamInfo};
+use crate::{audience::Audience, info::StreamInfo, pictures::Pictures};
 
 /// All streams that can be watched. Clones share one list.
 #[derive(Clone, Default)]
@@ -39,6 +39,7 @@ pub(crate) struct Face {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) info: Arc<StreamInfo>,
     pub(crate) audience: Arc<Audience>,
+    pub(crate) pictures: Arc<Pictures>,
 }
 
 /// The right to say what a stream is like now. Dropping it takes the stream off the list.
@@ -59,8 +60,12 @@ impl Library {
     /// Lists a stream, usually with a snapshot in phase `Starting`. A session of the same name that is still listed
     /// steps back: its own URLs go on working, the name now means this one.
     pub fn open(&self, name: StreamName, first: Arc<Snapshot>) -> Listing {
-        let (face, reader) =
-            watch::channel(Face { snapshot: first, info: Arc::default(), audience: Arc::default() });
+        let (face, reader) = watch::channel(Face {
+            snapshot: first,
+            info: Arc::default(),
+            audience: Arc::default(),
+            pictures: Arc::default(),
+        });
         let mut shelf = self.shelf();
         let ticket = shelf.next_ticket;
         shelf.next_ticket += 1;
@@ -131,6 +136,15 @@ impl Listing {
         // Players wait for snapshots, not for words: nobody is woken.
         self.face.send_if_modified(|face| {
             face.info = info;
+            false
+        });
+    }
+
+    /// Shows other pictures. Wakes nobody: no request waits for one.
+    pub fn set_pictures(&self, pictures: Pictures) {
+        let pictures = Arc::new(pictures);
+        self.face.send_if_modified(|face| {
+            face.pictures = pictures;
             false
         });
     }

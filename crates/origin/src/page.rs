@@ -78,13 +78,41 @@ impl Page {
         Self { read, gzipped: Arc::default() }
     }
 
+    /// The HTML of a stream's own page: with what sites that link to it show (<https://ogp.me>), whose addresses must be
+    /// whole. `origin` is where the client sees this server.
+    pub(crate) fn watch(&self, name: &str, origin: Option<&str>, ask: &Ask<'_>) -> Reply {
+        let Some(origin) = origin else { return self.html(Framing::Forbidden, ask) };
+        let mut file = self.index();
+        // Neither holds a character that HTML or an entity tag could mistake: names and hosts keep to few.
+        let tags = format!(
+            "<meta property=\"og:type\" content=\"video.other\" />\
+             <meta property=\"og:title\" content=\"{name}\" />\
+             <meta property=\"og:url\" content=\"{origin}/watch/{name}\" />\
+             <meta property=\"og:image\" content=\"{origin}/live/{name}/poster.jpg\" />\
+             <meta name=\"twitter:card\" content=\"summary_large_image\" />"
+        );
+        let text = String::from_utf8_lossy(&file.bytes);
+        if let Some(end) = text.find("</head>") {
+            file.bytes = [&text[..end], &tags, &text[end..]].concat().into();
+            file.hash = format!("{}-{name}-{origin}", file.hash);
+        }
+        self.framed(&file, Framing::Forbidden, ask)
+    }
+
     /// The HTML, for any of its addresses.
     pub(crate) fn html(&self, framing: Framing, ask: &Ask<'_>) -> Reply {
-        let file = (self.read)("index.html").unwrap_or_else(|| File {
+        self.framed(&self.index(), framing, ask)
+    }
+
+    fn index(&self) -> File {
+        (self.read)("index.html").unwrap_or_else(|| File {
             bytes: Bytes::from_static(NOT_BUILT.as_bytes()),
             mime: "text/html".to_owned(),
             hash: "not-built".to_owned(),
-        });
+        })
+    }
+
+    fn framed(&self, file: &File, framing: Framing, ask: &Ask<'_>) -> Reply {
         let ancestors = if framing == Framing::Allowed { "*" } else { "'none'" };
         let policy = format!(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; \
@@ -92,7 +120,7 @@ impl Page {
              base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
         );
         let reply = self
-            .send(&file, REVALIDATE, ask)
+            .send(file, REVALIDATE, ask)
             .with(header::CONTENT_SECURITY_POLICY, &policy)
             .with(header::REFERRER_POLICY, "no-referrer");
         match framing {
@@ -208,6 +236,26 @@ mod tests {
         let sentence = html(Page::from_source(|_| None));
         assert_eq!(sentence.status, StatusCode::OK);
         assert!(std::str::from_utf8(&sentence.body).unwrap().contains("make web"));
+    }
+
+    #[test]
+    fn a_streams_page_tells_other_sites_its_poster() {
+        let page = Page::from_source(|path| {
+            let html = "<html><head><title>x</title></head><body></body></html>";
+            let file = File { bytes: html.into(), mime: "text/html".to_owned(), hash: "h".to_owned() };
+            (path == "index.html").then_some(file)
+        });
+        let none = HeaderMap::new();
+        let reply = page.watch("show", Some("https://tv.example.org:8443"), &ask(&none));
+        let html = std::str::from_utf8(&reply.body).unwrap();
+        let tag =
+            r#"<meta property="og:image" content="https://tv.example.org:8443/live/show/poster.jpg" />"#;
+        assert!(html.contains(tag) && html.find(tag) < html.find("</head>"), "{html}");
+        assert_eq!(reply.headers[header::X_FRAME_OPTIONS], "DENY");
+        let other = page.watch("another", Some("https://tv.example.org:8443"), &ask(&none));
+        assert_ne!(reply.headers[header::ETAG], other.headers[header::ETAG]);
+        let plain = page.watch("show", None, &ask(&none));
+        assert!(!std::str::from_utf8(&plain.body).unwrap().contains("og:"), "no address, no tags");
     }
 
     #[test]

@@ -56,7 +56,8 @@ pub(crate) enum Form {
 }
 
 impl Content<'_> {
-    pub(crate) fn reply(self, ask: &Ask<'_>) -> Reply {
+    /// What every answer about it says.
+    fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         set(&mut headers, header::CACHE_CONTROL, self.cache);
         if let Some(etag) = self.etag {
@@ -65,9 +66,19 @@ impl Content<'_> {
         if self.form != Form::Media {
             set(&mut headers, header::VARY, "accept-encoding");
         }
+        headers
+    }
+
+    /// 304: the client has it.
+    pub(crate) fn not_modified(&self) -> Reply {
+        Reply { status: StatusCode::NOT_MODIFIED, headers: self.headers(), body: Bytes::new() }
+    }
+
+    pub(crate) fn reply(self, ask: &Ask<'_>) -> Reply {
         if self.etag.is_some_and(|etag| ask.holds(etag)) {
-            return Reply { status: StatusCode::NOT_MODIFIED, headers, body: Bytes::new() };
+            return self.not_modified();
         }
+        let mut headers = self.headers();
         set(&mut headers, header::CONTENT_TYPE, self.mime);
         let len = self.body.len() as u64;
         let wanted = match self.form {

@@ -15,6 +15,14 @@ pub enum Route<'a> {
     Asset(&'a str),
     /// `/live/{name}/index.m3u8`.
     Multivariant(&'a str),
+    /// `/live/{name}/thumbnail.jpg`.
+    Thumbnail(&'a str),
+    /// `/live/{name}/poster.jpg`.
+    Poster(&'a str),
+    /// `/live/{name}/storyboard.vtt`.
+    Storyboard(&'a str),
+    /// `/live/{name}/storyboard-{id}.jpg`.
+    Sheet(&'a str, u64),
     /// `/live/{name}/{session}/{rendition}/index.m3u8`.
     Playlist(RenditionPath<'a>),
     /// `/live/{name}/{session}/{rendition}/{msn}.ts`.
@@ -69,6 +77,13 @@ impl<'a> Route<'a> {
             ["api", "v1", "streams"] => Self::Streams,
             ["api", "v1", "streams", name] if is_name(name) => Self::Stream(name),
             ["live", name, "index.m3u8"] if is_name(name) => Self::Multivariant(name),
+            ["live", name, "thumbnail.jpg"] if is_name(name) => Self::Thumbnail(name),
+            ["live", name, "poster.jpg"] if is_name(name) => Self::Poster(name),
+            ["live", name, "storyboard.vtt"] if is_name(name) => Self::Storyboard(name),
+            ["live", name, file] if is_name(name) => {
+                let id = file.strip_prefix("storyboard-").and_then(|rest| rest.strip_suffix(".jpg"));
+                id.and_then(number).map_or(Self::Unknown, |id| Self::Sheet(name, id))
+            }
             ["live", name, session, rendition, file] if is_name(name) && is_file(rendition) => {
                 let Some(session) = number(session).map(Epoch) else { return Self::Unknown };
                 let place = RenditionPath { name, session, rendition };
@@ -87,9 +102,14 @@ impl<'a> Route<'a> {
     /// The stream a route speaks of.
     pub fn stream(&self) -> Option<&'a str> {
         match *self {
-            Self::Watch(name) | Self::Embed(name) | Self::Multivariant(name) | Self::Stream(name) => {
-                Some(name)
-            }
+            Self::Watch(name)
+            | Self::Embed(name)
+            | Self::Multivariant(name)
+            | Self::Stream(name)
+            | Self::Thumbnail(name)
+            | Self::Poster(name)
+            | Self::Storyboard(name)
+            | Self::Sheet(name, _) => Some(name),
             Self::Playlist(place) | Self::Segment(place, _) => Some(place.name),
             _ => None,
         }
@@ -103,6 +123,7 @@ impl<'a> Route<'a> {
             Self::Multivariant(_) => "multivariant",
             Self::Playlist(_) => "playlist",
             Self::Segment(..) => "segment",
+            Self::Thumbnail(_) | Self::Poster(_) | Self::Storyboard(_) | Self::Sheet(..) => "picture",
             Self::Streams | Self::Stream(_) => "api",
             Self::Health | Self::Ready => "health",
             Self::Metrics => "metrics",
@@ -146,6 +167,10 @@ mod tests {
             ("/live/show/17/720p/index.m3u8", Route::Playlist(PLACE)),
             ("/live/show/17/720p/0.ts", Route::Segment(PLACE, MediaSequence(0))),
             ("/live/show/17/720p/1042.ts", Route::Segment(PLACE, MediaSequence(1042))),
+            ("/live/show/thumbnail.jpg", Route::Thumbnail("show")),
+            ("/live/show/poster.jpg", Route::Poster("show")),
+            ("/live/show/storyboard.vtt", Route::Storyboard("show")),
+            ("/live/show/storyboard-1795348800040.jpg", Route::Sheet("show", 1_795_348_800_040)),
             ("/api/v1/streams", Route::Streams),
             ("/api/v1/streams/show", Route::Stream("show")),
             ("/healthz", Route::Health),
@@ -181,6 +206,12 @@ mod tests {
             "/live//index.m3u8",
             "/live/.show/index.m3u8",
             "/live/show/index.m3u",
+            "/live/show/thumbnail.png",
+            "/live/show/storyboard-.jpg",
+            "/live/show/storyboard-01.jpg",
+            "/live/show/storyboard-x.jpg",
+            "/live/show/storyboard-1.vtt",
+            "/live/.show/poster.jpg",
             "/live/show/x/720p/index.m3u8",
             "/live/show/017/720p/index.m3u8",
             "/live/show/17//index.m3u8",

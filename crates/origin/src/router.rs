@@ -29,6 +29,7 @@ use crate::{
     library::{Face, Library},
     live::{self, Verdict},
     page::{Framing, Page},
+    pictures::{self, Pictures},
     reply::{NEVER, Reply, set},
     route::Route,
 };
@@ -182,7 +183,8 @@ fn class(status: StatusCode) -> &'static str {
 impl Origin {
     async fn reply(&self, route: Route<'_>, ask: &Ask<'_>, request: &Parts) -> Reply {
         match route {
-            Route::Home | Route::Watch(_) => self.page.html(Framing::Forbidden, ask),
+            Route::Home => self.page.html(Framing::Forbidden, ask),
+            Route::Watch(name) => self.page.watch(name, public_origin(request).as_deref(), ask),
             Route::Embed(_) => self.page.html(Framing::Allowed, ask),
             Route::Asset(file) => self.page.asset(file, ask),
             Route::Multivariant(name) => {
@@ -212,6 +214,18 @@ impl Origin {
                 None if self.library.newest(place.name).is_some() => live::no_session(place.name),
                 None => live::no_stream(place.name),
             },
+            Route::Thumbnail(name) => {
+                self.pictured(name, |pictures| pictures::single(name, pictures.thumbnail.as_ref(), ask))
+            }
+            Route::Poster(name) => {
+                self.pictured(name, |pictures| pictures::single(name, pictures.poster.as_ref(), ask))
+            }
+            Route::Storyboard(name) => {
+                self.pictured(name, |pictures| pictures::storyboard(name, pictures, ask))
+            }
+            Route::Sheet(name, id) => {
+                self.pictured(name, |pictures| pictures::sheet(name, pictures, id, ask))
+            }
             Route::Streams => {
                 let publish = Publish { rtmp_port: self.settings.rtmp_port, app: "live" };
                 api::list(&self.library.all(), publish, Now::read(), ask)
@@ -235,6 +249,17 @@ impl Origin {
                 reply
             }
             Route::Unknown => Reply::not_found("There is nothing at this address.", None),
+        }
+    }
+
+    /// Answers from a stream's pictures.
+    fn pictured(&self, name: &str, answer: impl FnOnce(&Pictures) -> Reply) -> Reply {
+        match self.library.newest(name) {
+            Some(face) => {
+                let pictures = Arc::clone(&face.borrow().pictures);
+                answer(&pictures)
+            }
+            None => live::no_stream(name),
         }
     }
 
@@ -270,6 +295,19 @@ impl Origin {
             }
         }
     }
+}
+
+/// Where the client sees this server, `https://tv.example.org`: for addresses that must be whole. `None` when the request
+/// does not say, or says something that is no host.
+fn public_origin(request: &Parts) -> Option<String> {
+    let text = |name: HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok());
+    let host = request.uri.authority().map(|authority| authority.as_str()).or_else(|| text(header::HOST))?;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+    if host.is_empty() || host.len() > 255 || !host.bytes().all(fits) {
+        return None;
+    }
+    let secure = text(HeaderName::from_static("x-forwarded-proto")) == Some("https");
+    Some(format!("{}://{host}", if secure { "https" } else { "http" }))
 }
 
 /// The right to wait, counted.

@@ -20,11 +20,13 @@ use hls::{
         Bandwidth, Presentation, RenditionSpec, Role, Settings as PresentationSettings, VideoSpec,
     },
     snapshot::{Phase, Snapshot},
+    storyboard::{NewSheet, Storyboard},
 };
 use http_body_util::BodyExt as _;
 use media::{AudioConfig, Epoch, FrameRate, MediaSequence, MediaSpan, MediaTime, VideoConfig, aac, h264};
 use origin::{
-    Library, Listing, Made, PublisherInfo, Readiness, RenditionInfo, Settings, State, StreamInfo, router,
+    Library, Listing, Made, Picture, Pictures, PublisherInfo, Readiness, RenditionInfo, Settings, State,
+    StreamInfo, router,
 };
 use tower::ServiceExt as _;
 
@@ -510,6 +512,108 @@ async fn a_new_session_takes_the_name_and_the_old_one_keeps_its_urls() {
     bench.get("/live/show/18/720p/index.m3u8", &[]).await.is(200, LIST);
     drop(new_listing);
     assert!(bench.library.is_empty());
+}
+
+const NOON: i64 = 1_795_348_800_000_000;
+
+/// A storyboard of one sheet with two tiles, taken at noon.
+fn storyboard(full: bool) -> Storyboard {
+    let mut storyboard = Storyboard::new(Epoch(NOON as u64 / 1000), 5_000_000, 60_000_000);
+    storyboard.put(NewSheet {
+        number: 0,
+        columns: 5,
+        tile: (160, 90),
+        tiles: vec![NOON, NOON + 5_000_000],
+        full,
+        jpeg: Bytes::from_static(b"a sheet"),
+    });
+    storyboard
+}
+
+#[tokio::test]
+async fn pictures_are_served_and_renewed() {
+    const THUMBNAIL: &str = "/live/show/thumbnail.jpg";
+    const SHEET: &str = "/live/show/storyboard-1795348800000.jpg";
+    let (bench, mut show, listing) = Bench::live();
+    for path in [THUMBNAIL, "/live/show/poster.jpg", "/live/show/storyboard.vtt", SHEET] {
+        bench.get(path, &[]).await.is_refusal(404, "no pictures yet", Some("show"));
+    }
+    bench.get("/live/other/thumbnail.jpg", &[]).await.is_refusal(404, "No stream", Some("other"));
+    let told = bench.get("/api/v1/streams/show", &[]).await.json();
+    assert!(
+        told["thumbnail"].is_null() && told["poster"].is_null() && told["storyboard"].is_null(),
+        "{told}"
+    );
+
+    let picture =
+        |words: &'static str, at| Some(Arc::new(Picture::new(Bytes::from_static(words.as_bytes()), at)));
+    let mut pictures = Pictures::default();
+    (pictures.thumbnail, pictures.poster) = (picture("small", NOON), picture("large", NOON));
+    pictures.show(&storyboard(false));
+    listing.set_pictures(pictures.clone());
+    let first = bench.get(THUMBNAIL, &[]).await;
+    first.is(
+        200,
+        &[
+            ("content-type", "image/jpeg"),
+            ("cache-control", "no-cache"),
+            ("last-modified", "Sun, 22 Nov 2026 12:00:00 GMT"),
+            ("access-control-allow-origin", "*"),
+            ("x-content-type-options", "nosniff"),
+        ],
+    );
+    assert_eq!(first.text(), "small");
+    let etag = first.header("etag").to_owned();
+    for held in [("if-none-match", &etag[..]), ("if-modified-since", "Sun, 22 Nov 2026 12:00:00 GMT")] {
+        let same = bench.get(THUMBNAIL, &[held]).await;
+        same.is(304, &[("etag", &etag), ("last-modified", "Sun, 22 Nov 2026 12:00:00 GMT")]);
+        assert!(same.body.is_empty());
+    }
+    bench.get("/live/show/poster.jpg?at=1", &[]).await.is(200, &[]);
+    let told = bench.get("/api/v1/streams/show", &[]).await.json();
+    assert_eq!(told["thumbnail"], "/live/show/thumbnail.jpg?at=1795348800000");
+    assert_eq!(told["storyboard"], "/live/show/storyboard.vtt");
+
+    let vtt = bench.get("/live/show/storyboard.vtt", &[("accept-encoding", "gzip")]).await;
+    vtt.is(200, &[("content-type", "text/vtt; charset=utf-8"), ("cache-control", "no-cache")]);
+    let text = gunzip(&vtt.body);
+    assert!(text.contains("\nstoryboard-1795348800000.jpg?tiles=2#xywh=160,0,160,90\n"), "{text}");
+    bench.get(SHEET, &[]).await.is(200, &[("cache-control", "no-cache"), ("content-type", "image/jpeg")]);
+    bench.get("/live/show/storyboard-5.jpg", &[]).await.is_refusal(404, "has left", Some("show"));
+
+    pictures.thumbnail = picture("other", NOON + 5_000_000);
+    pictures.show(&storyboard(true));
+    listing.set_pictures(pictures);
+    bench.get(THUMBNAIL, &[("if-none-match", &etag)]).await.is(200, &[]);
+    bench.get(SHEET, &[]).await.is(200, &[("cache-control", "public, max-age=31536000, immutable")]);
+
+    show.presentation.set_phase(Phase::Ended);
+    listing.update(show.presentation.snapshot());
+    assert_eq!(bench.get(THUMBNAIL, &[]).await.text(), "other", "ended streams keep the last");
+}
+
+#[tokio::test]
+async fn a_watch_page_names_its_poster_for_other_sites() {
+    if !std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../web/dist/index.html")).exists() {
+        return; // the page is not built here; the page's own tests say the rest
+    }
+    let bench = Bench::new();
+    for (headers, want) in [
+        (&[("host", "tv.example.org:8080")][..], Some("http://tv.example.org:8080/live/show/poster.jpg")),
+        (
+            &[("host", "tv.example.org"), ("x-forwarded-proto", "https")],
+            Some("https://tv.example.org/live/show/poster.jpg"),
+        ),
+        (&[("host", "\"><script>")], None),
+        (&[], None),
+    ] {
+        let answer = bench.get("/watch/show", headers).await;
+        let html = answer.text();
+        let tag = want.map(|url| format!("<meta property=\"og:image\" content=\"{url}\" />"));
+        assert_eq!(html.contains("og:image"), want.is_some(), "{headers:?}");
+        assert!(tag.is_none_or(|tag| html.contains(&tag)), "{headers:?}: {html}");
+        assert!(!html.contains("<script>"));
+    }
 }
 
 #[tokio::test]

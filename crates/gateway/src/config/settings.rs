@@ -105,6 +105,7 @@ pub(crate) struct Config {
     pub longest_segment: Duration,
     pub captions: Captions,
     pub window: Duration,
+    pub pictures: Duration,
     pub min_segments: usize,
     pub ladder: bool,
     pub rungs: Vec<(u32, u64)>,
@@ -159,6 +160,7 @@ impl Default for Config {
             longest_segment: Duration::from_secs(4),
             captions: Captions::Auto,
             window: Duration::from_secs(120),
+            pictures: Duration::from_secs(5),
             min_segments: 6,
             ladder: true,
             rungs: Vec::new(),
@@ -605,6 +607,19 @@ pub(crate) const SETTINGS: &[Setting] = &[
                 ("refuse", Admission::Refuse),
             ];
             read_choice(v, &choices).map(|v| c.admission = v)
+        },
+    },
+    Setting {
+        key: "pictures.interval",
+        help: "From one thumbnail to the next, each a picture of the storyboard, too; \"0s\" for none of them.\n\
+               Where keyframes are copied and further apart, it is as long as they are.",
+        get: |c| show_span(c.pictures),
+        set: |c, v| match parse_span(v)? {
+            span if span.is_zero() || (1..=3600).contains(&span.as_secs()) => {
+                c.pictures = span;
+                Ok(())
+            }
+            _ => Err("between 1s and 1h, or 0s".to_owned()),
         },
     },
     Setting {

@@ -20,6 +20,7 @@ mod intake;
 mod lateness;
 mod overload;
 mod packager;
+mod pictures;
 mod relay;
 mod report;
 mod saved;
@@ -83,6 +84,8 @@ pub(crate) struct Settings {
     pub(crate) linger: Duration,
     /// See `hls.window`.
     pub window: Duration,
+    /// See `pictures.interval`; zero for none.
+    pub pictures: Duration,
     /// See `hls.min_segments`.
     pub min_segments: usize,
     /// What the operator wants of ladders.

@@ -61,6 +61,7 @@ impl Show {
             keep_ended: Duration::from_secs(60),
             linger: Duration::ZERO,
             window: Duration::from_secs(120),
+            pictures: Duration::from_secs(1),
             min_segments: 6,
             wishes,
             isolation: Isolation::Thread,

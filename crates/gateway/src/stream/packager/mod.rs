@@ -655,6 +655,11 @@ impl Packager {
         }
     }
 
+    /// Media time and wall time of one instant of the publication.
+    pub(super) fn clock(&self) -> WallClock {
+        self.clock
+    }
+
     /// End of the newest source packet, on the stream's clock.
     pub(super) fn end(&self) -> MediaTime {
         self.end

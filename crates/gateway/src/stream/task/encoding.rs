@@ -3,7 +3,7 @@
 use media::MediaSpan;
 use tokio::time::Instant;
 use tracing::{debug, warn};
-use transcode::{Input, Output};
+use transcode::{Input, Output, Still};
 
 use super::{Live, Run, Stage};
 use crate::stream::encoder::{Heard, Remedy};
@@ -19,8 +19,14 @@ impl Live {
             Stage::Draining { run, finish_told, .. } => (run, Some(finish_told)),
             _ => return,
         };
+        if let Some(keyframes) = &mut run.keyframes
+            && keyframes.tend().await
+        {
+            self.gallery.begin();
+        }
         let Some(encoder) = &mut run.encoder else { return };
         if encoder.retry_at().is_some_and(|at| Instant::now() >= at) {
+            self.gallery.begin();
             packager.restart_encoder();
             let from = packager.encoded_until().unwrap_or_else(|| packager.end());
             run.overload.restarted(Instant::now().into_std(), from);
@@ -74,6 +80,15 @@ impl Live {
         self.publish();
     }
 
+    /// A thumbnail, poster or sheet was made.
+    pub(super) fn on_still(&mut self, still: Still) {
+        let Some(packager) = &self.packager else { return };
+        let clock = packager.clock();
+        if self.gallery.take(still, |at| clock.unix_micros + (at - clock.at).ticks() * 100 / 9) {
+            self.listing.set_pictures(self.gallery.shown());
+        }
+    }
+
     pub(super) fn on_heard(&mut self, heard: Heard) {
         let Some(packager) = &mut self.packager else { return };
         match heard {
@@ -103,6 +118,7 @@ impl Live {
                 self.publish();
             }
             Heard::Output(Output::Finished) => self.drained(),
+            Heard::Output(Output::Still(still)) => self.on_still(still),
             Heard::Output(other) => debug!(?other, "encoder says"),
             Heard::Died(remedy) => {
                 let draining = if let Stage::Draining { finish_told, .. } = &mut self.stage {

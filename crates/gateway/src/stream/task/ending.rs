@@ -109,6 +109,10 @@ impl Live {
         std::mem::swap(&mut fresh.announced, &mut self.announced);
         std::mem::swap(&mut fresh.relay, &mut self.relay);
         std::mem::swap(&mut fresh.counters, &mut self.counters);
+        // Until the new session has pictures of its own, its name shows the last ones.
+        std::mem::swap(&mut fresh.gallery, &mut self.gallery);
+        fresh.gallery.moved_to(fresh.session);
+        fresh.listing.set_pictures(fresh.gallery.shown());
         let old = std::mem::replace(self, fresh);
         let keep = self.shared.settings.keep_ended;
         self.shared.tasks.spawn(async move {

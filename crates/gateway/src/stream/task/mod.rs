@@ -19,6 +19,7 @@ use tokio::{
 };
 use tracing::{Instrument, debug, info, info_span, warn};
 use transcode::{
+    Still,
     ladder::Plan,
     source::{Hints, Label, Source},
 };
@@ -29,6 +30,7 @@ use super::{
     intake::Intake,
     overload::Overload,
     packager::Packager,
+    pictures::{Gallery, Keyframes},
     relay::Relay,
     report::Counters,
 };
@@ -81,6 +83,7 @@ pub(super) struct Live {
     /// The process stops, and the ended lists are shown for a moment still.
     last_words: bool,
     reported_at: Option<Instant>,
+    gallery: Gallery,
 }
 
 /// When the next gap is due, and up to where the lists reach on the wall clock.
@@ -118,6 +121,8 @@ struct Run {
     lead: TrackId,
     encoder: Option<Encoder>,
     overload: Overload,
+    /// Makes stills where no encoder does.
+    keyframes: Option<Keyframes>,
     /// Packets since the newest source keyframe, for an encoder that must start in the middle of a GOP.
     gop: Vec<Packet>,
     gop_bytes: usize,
@@ -145,6 +150,7 @@ enum Wake {
     Command(Option<Command>),
     Publisher(Option<FromPublisher>),
     Encoder(Heard),
+    Still(Option<Still>),
     Tick,
 }
 
@@ -178,6 +184,7 @@ impl Live {
         };
         let listing =
             shared.library.open(name.clone(), Presentation::new(placeholder, Vec::new()).snapshot());
+        let gallery = Gallery::new(session, shared.settings.pictures, shared.settings.window);
         Self {
             shared,
             name,
@@ -202,6 +209,7 @@ impl Live {
             info_due: true,
             last_words: false,
             reported_at: None,
+            gallery,
         }
     }
 
@@ -247,6 +255,7 @@ impl Live {
                         }
                     }
                     Wake::Encoder(heard) => self.on_heard(heard),
+                    Wake::Still(still) => still.into_iter().for_each(|still| self.on_still(still)),
                     Wake::Tick => {}
                 }
                 self.on_time();
@@ -272,9 +281,11 @@ impl Live {
         let listening = matches!(self.stage, Stage::Probing(_) | Stage::Running(_));
         let ended = matches!(self.stage, Stage::Ended { .. });
         let packets = self.publisher.as_mut().filter(|_| listening).map(|publisher| &mut publisher.packets);
-        let encoder = match &mut self.stage {
-            Stage::Running(run) | Stage::Draining { run, .. } => run.encoder.as_mut(),
-            _ => None,
+        let (encoder, keyframes) = match &mut self.stage {
+            Stage::Running(run) | Stage::Draining { run, .. } => {
+                (run.encoder.as_mut(), run.keyframes.as_mut())
+            }
+            _ => (None, None),
         };
         tokio::select! {
             command = commands.recv(), if !commands.is_closed() => Wake::Command(command),
@@ -290,6 +301,12 @@ impl Live {
                     None => std::future::pending().await,
                 }
             } => Wake::Encoder(heard),
+            still = async {
+                match keyframes {
+                    Some(keyframes) => keyframes.hear().await,
+                    None => std::future::pending().await,
+                }
+            } => Wake::Still(still),
             () = self.shared.stop.cancelled(), if ended => Wake::Tick,
             () = sleep_until(tick) => Wake::Tick,
         }

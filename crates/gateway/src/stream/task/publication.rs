@@ -7,7 +7,7 @@ use media::{BreakReason, MediaEvent, MediaSpan, MediaTime, Packet, TrackId, Trac
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use transcode::{
-    Job,
+    Job, StillsJob, can_decode,
     ladder::{self, Plan},
     source::Source,
 };
@@ -19,6 +19,7 @@ use crate::stream::{
     intake,
     overload::Overload,
     packager::{Packager, Publication, rendition_specs},
+    pictures::Keyframes,
     report,
 };
 
@@ -130,11 +131,20 @@ impl Live {
                 self.packager = Some(packager);
             }
         }
-        let encoder = Job::of(&plan, source).map(|mut job| {
-            job.memory_limit = self.shared.settings.worker_memory;
-            job.sandbox = self.shared.settings.sandbox;
-            job.fault = self.shared.settings.fault;
-            let mut encoder = Encoder::new(self.shared.settings.isolation.clone(), job);
+        let settings = &self.shared.settings;
+        let interval = Some(settings.pictures).filter(|interval| !interval.is_zero());
+        let job = Job::of(&plan, source);
+        let decoded = job.as_ref().is_some_and(|job| job.video.is_some());
+        let keyframes = interval.filter(|_| !decoded).and_then(|interval| {
+            let video = source.pictures().find(|video| video.track == plan.lead)?;
+            can_decode(&video.config).then(|| Keyframes::new(settings, video, interval))
+        });
+        let encoder = job.map(|mut job| {
+            job.memory_limit = settings.worker_memory;
+            job.sandbox = settings.sandbox;
+            job.stills = interval.map(|interval| StillsJob { interval: interval.into() });
+            job.fault = settings.fault;
+            let mut encoder = Encoder::new(settings.isolation.clone(), job);
             encoder.want(&overload.wanted());
             encoder
         });
@@ -152,6 +162,7 @@ impl Live {
             lead,
             encoder,
             overload,
+            keyframes,
             gop: Vec::new(),
             gop_bytes: 0,
             since: now,
@@ -179,6 +190,9 @@ impl Live {
                 }
                 run.remember(&packet);
                 self.relay.packet(&packet);
+                if let Some(keyframes) = &mut run.keyframes {
+                    keyframes.offer(&packet);
+                }
                 packager.source(packet);
                 if let Some(track) = packager.starved() {
                     warn!(track = track.0, "a track of the picture has stopped; the others go on without");
