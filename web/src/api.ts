@@ -23,6 +23,10 @@ export interface Stream {
   uptime_seconds: number;
   playlist: string;
   watch: string;
+  /** Null while there is none; another address with each picture. */
+  thumbnail: string | null;
+  poster: string | null;
+  storyboard: string | null;
   target_duration: number;
   segment_seconds: number | null;
   viewers: number;

@@ -4,6 +4,7 @@
 import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type HlsConfig } from "hls.js";
 import workerUrl from "hls.js/dist/hls.worker.js?url";
 import { pictureName } from "./format";
+import type { Range } from "./scrub";
 import { Recovery, wayOut, type Trouble } from "./recovery";
 import type { Playing } from "./state";
 
@@ -187,6 +188,34 @@ export class Engine {
       if (buffered.start(i) <= currentTime + 0.1 && currentTime < buffered.end(i)) return buffered.end(i) - currentTime;
     }
     return 0;
+  }
+
+  /** What can be watched now, and where the picture is; null while nothing can. */
+  range(): Range | null {
+    const { seekable, currentTime, duration } = this.video;
+    const details = this.hls?.latestLevelDetails;
+    if (!this.attached || !this.#begun) return null;
+    if (details && details.fragments.length > 0) {
+      const start = details.fragments[0]?.start ?? 0;
+      return { start, end: details.live ? details.edge : duration, now: currentTime };
+    }
+    if (seekable.length === 0) return null;
+    return { start: seekable.start(0), end: seekable.end(seekable.length - 1), now: currentTime };
+  }
+
+  /** The date of a position by the playlist, in milliseconds since 1970; null where it has none. */
+  dateAt(position: number): number | null {
+    const fragments = this.hls?.latestLevelDetails?.fragments ?? [];
+    const within = fragments.find((fragment) => fragment.start <= position && position < fragment.start + fragment.duration);
+    if (within?.programDateTime != null) return within.programDateTime + (position - within.start) * 1000;
+    const started = (this.video as SafariVideo).getStartDate?.().getTime();
+    return started !== undefined && Number.isFinite(started) ? started + position * 1000 : null;
+  }
+
+  /** Goes to a position, not beyond the live one: what comes after that is not there yet. */
+  seek(position: number): void {
+    const live = this.hls && this.hls.latestLevelDetails?.live !== false ? this.#livePosition() : null;
+    this.video.currentTime = live === null ? position : Math.min(position, Math.max(live, this.video.currentTime));
   }
 
   sample(): Playing {

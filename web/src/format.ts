@@ -26,6 +26,15 @@ export function duration(seconds: number): string {
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
+/** How far before the live edge a moment is: "live", "-0:07", "-1:02:03". */
+export function agoWords(seconds: number): string {
+  const whole = Math.round(Math.max(0, seconds));
+  if (whole === 0) return "live";
+  const two = (value: number) => String(value).padStart(2, "0");
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  return hours > 0 ? `-${hours}:${two(minutes)}:${two(whole % 60)}` : `-${minutes}:${two(whole % 60)}`;
+}
+
 export interface Picture {
   width?: number | null | undefined;
   height?: number | null | undefined;

@@ -98,6 +98,10 @@ export class SluiceHome extends LitElement {
   }
 }
 
+/** A picture that does not come leaves its place empty, until the next one does. */
+const hide = (event: Event) => ((event.target as HTMLElement).hidden = true);
+const show = (event: Event) => ((event.target as HTMLElement).hidden = false);
+
 function card(stream: Stream): TemplateResult {
   const words = WORDS[stream.state];
   const picture = bestPicture(stream.renditions);
@@ -105,6 +109,7 @@ function card(stream: Stream): TemplateResult {
   return html`<li>
     <a class="card ${stream.state}" data-testid="stream-card" data-name=${stream.name} href="/watch/${stream.name}">
       <span class="still">
+        ${stream.thumbnail ? html`<img data-testid="thumbnail" src=${stream.thumbnail} alt="" @error=${hide} @load=${show} />` : nothing}
         ${icons.play}
         <span class="badge ${words.badge}">${words.text}</span>
         ${picture ? html`<span class="chip">${picture}</span>` : nothing}

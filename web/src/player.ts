@@ -10,6 +10,7 @@ import { Engine, type Quality } from "./engine";
 import { bitRate, latency as latencyWords } from "./format";
 import * as icons from "./icons";
 import { liveDistance } from "./recovery";
+import { SluiceScrub } from "./scrub";
 import { pollDelayMs, view, type View, type Word } from "./state";
 
 const TICK_MS = 250;
@@ -55,6 +56,8 @@ export class SluicePlayer extends LitElement {
   #hideTimer: number | undefined;
   #polling = false;
   #drawnAt = 0;
+  /** Kept as it was when the page came: what is shown before the picture need not be renewed. */
+  #poster: string | null = null;
   #gone = new AbortController();
 
   constructor() {
@@ -107,6 +110,8 @@ export class SluicePlayer extends LitElement {
       if (!video.muted) this.#silenced = false;
       if (!this.#silenced) remember({ volume: video.volume, muted: video.muted });
     });
+    const scrub = this.querySelector("sluice-scrub");
+    if (scrub instanceof SluiceScrub) scrub.dateAt = (position) => engine.dateAt(position);
     const { volume, muted } = remembered();
     video.volume = volume;
     video.muted = muted;
@@ -136,7 +141,7 @@ export class SluicePlayer extends LitElement {
         @focusin=${() => this.#wake()}
         @pointerleave=${() => this.#sleep()}
       >
-        <video data-testid="video" playsinline @click=${() => this.#tap()} @dblclick=${() => this.#fullscreen()}></video>
+        <video data-testid="video" playsinline poster=${this.#poster ?? nothing} @click=${() => this.#tap()} @dblclick=${() => this.#fullscreen()}></video>
 
         <div class="overlay" role="status" aria-live="polite" data-testid="overlay" ?hidden=${!overlay}>
           ${overlay
@@ -169,6 +174,7 @@ export class SluicePlayer extends LitElement {
         </div>
 
         <div class="controls" ?inert=${!playing}>
+          <sluice-scrub @seek=${(event: CustomEvent<{ position: number }>) => this.#seek(event.detail.position)}></sluice-scrub>
           <button data-testid="play-button" aria-label=${paused ? "Play" : "Pause"} title=${paused ? "Play (k)" : "Pause (k)"} @click=${() => this.#toggle()}>
             ${paused ? icons.play : icons.pause}
           </button>
@@ -272,6 +278,7 @@ export class SluicePlayer extends LitElement {
     if (finding.kind === "found") {
       this.#word = finding.stream.state;
       this.#stream = finding.stream;
+      this.#poster ??= finding.stream.poster;
       this.#clockOffsetMs = finding.clockOffsetMs;
     } else {
       this.#word = finding.kind;
@@ -316,6 +323,11 @@ export class SluicePlayer extends LitElement {
     this.#drawnAt = performance.now();
     this.#view = view(this.#word, this.#engine.sample());
     if (this.#needsTap) this.#view = { ...this.#view, overlay: null };
+    const scrub = this.querySelector("sluice-scrub");
+    if (scrub instanceof SluiceScrub) {
+      scrub.storyboard = this.#stream?.storyboard ?? null;
+      scrub.range = this.#engine.range();
+    }
     this.requestUpdate();
   }
 
@@ -370,6 +382,11 @@ export class SluicePlayer extends LitElement {
     if (!engine?.attached) return;
     if (engine.video.paused) void engine.play();
     else engine.video.pause();
+  }
+
+  #seek(position: number): void {
+    this.#engine?.seek(position);
+    this.#wake();
   }
 
   #unmute(): void {

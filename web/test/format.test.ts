@@ -1,6 +1,19 @@
 import { describe, expect, it } from "vitest";
 import { bestPicture, bitRate, duration, latency, pictureName, publishAddress, viewers } from "../src/format";
 
+import { agoWords } from "../src/format";
+
+describe("how far back a moment is", () => {
+  it.each([
+    [0, "live"],
+    [0.4, "live"],
+    [-3, "live"],
+    [7, "-0:07"],
+    [62.6, "-1:03"],
+    [3723, "-1:02:03"],
+  ])("%f", (seconds, want) => expect(agoWords(seconds)).toBe(want));
+});
+
 describe("bit rates", () => {
   it.each([
     [0, ""],

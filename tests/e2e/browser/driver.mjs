@@ -9,6 +9,8 @@
 //   clock SAMPLES [LIMIT]              reads the burnt-in clock strip: latency in ms
 //   count FRAMES                       requestVideoFrameCallback's distance of shown pictures, ms
 //   watchdog [stop]                    follows freezes of the picture and jumps of its time from now on; stop tells them
+//   hover SHARE [LIMIT]                puts the pointer over the time range; tells the preview's date and mean grey
+//   thumbnail [LIMIT]                  waits for the first card's picture; tells its size and address
 //   shot FILE                          a screenshot
 //   quit
 //
@@ -262,6 +264,37 @@ const commands = {
       };
       return {};
     });
+  },
+
+  async hover([share, limit = "15"]) {
+    return until("a preview", Number(limit), async () => {
+      const box = await page.locator('[data-testid="scrub"]').boundingBox();
+      // Each time a pixel beside the last: only a pointer that moves asks.
+      const x = box.x + box.width * Number(share) + (Date.now() % 3);
+      await page.mouse.move(x, box.y + box.height / 2);
+      return page.evaluate(() => {
+        const preview = document.querySelector('[data-testid="preview"]');
+        const canvas = document.querySelector('[data-testid="preview-picture"]');
+        if (preview.hidden || !preview.dataset.tile || preview.dataset.drawn !== preview.dataset.tile) return null;
+        const { width, height } = canvas;
+        const { data } = canvas.getContext("2d").getImageData(10, 10, width - 20, height - 20);
+        let sum = 0;
+        for (let i = 0; i < data.length; i += 4) sum += (data[i] + data[i + 1] + data[i + 2]) / 3;
+        const words = preview.querySelector(".ago").textContent;
+        const shown = canvas.offsetWidth > 0 && canvas.offsetHeight > 0;
+        return { tile: Number(preview.dataset.tile), grey: sum / (data.length / 4), width, height, words, shown };
+      });
+    });
+  },
+
+  async thumbnail([limit = "15"]) {
+    return until("a thumbnail", Number(limit), () =>
+      page.evaluate(() => {
+        const image = document.querySelector('[data-testid="thumbnail"]');
+        if (!image?.complete || image.naturalWidth === 0 || image.hidden) return null;
+        return { size: [image.naturalWidth, image.naturalHeight], url: image.src };
+      }),
+    );
   },
 
   async shot([file]) {
