@@ -9,7 +9,7 @@ use std::{
 };
 
 use media::{MediaSpan, TrackKind};
-use support::{Made, check_rung, clip, events, inputs, packets, picture, planned, process, run, times};
+use support::{Made, clip, events, inputs, packets, picture, planned, process, run, times};
 use transcode::{
     Input, Isolation, Job, SHEET_COLUMNS, Sheet, Still, StillKind, StillsJob, Transcoder,
     ladder::{RungWish, Wishes},
@@ -102,7 +102,7 @@ fn full_range(ticks: i64) -> f64 {
 /// Runs a job over a clip of ten frames a second, and gives each still that is due every two seconds the time it takes:
 /// what comes faster than it can be made is left out, and a clip comes faster than any live stream.
 async fn paced(job: Job, inputs: Vec<Input>) -> Made {
-    let mut transcoder = Transcoder::start(Isolation::Thread, job).await.unwrap();
+    let mut transcoder = Transcoder::start(Isolation::Thread, job).await.expect("it starts");
     let mut made = Made::default();
     let mut frames = 0;
     for input in inputs {
@@ -133,7 +133,10 @@ async fn a_ladder_gives_stills_of_the_right_moments_beside_its_rungs() {
     let first = source_times[0];
     let made = paced(job, inputs(events, None)).await;
     assert_eq!(made.end, Some(Ok(())));
-    check_rung(&made, 0, &source_times, &keys);
+    // The pace may show frames of so slow a source twice.
+    let shown = times(&made.video[0]);
+    assert!(source_times.iter().all(|at| shown.contains(at)), "the rung has every frame: {shown:?}");
+    assert_eq!(made.keys(0), keys);
     let thumbnails = thumbnails(&made);
     let at: Vec<i64> = thumbnails.iter().map(|still| still.at.ticks() - first).collect();
     assert_eq!(at, [0, 180_000, 360_000, 540_000, 720_000]);
