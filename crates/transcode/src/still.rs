@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// Longest JPEG of a still, in bytes. Larger ones, which only noise makes, are left out.
 pub const MAX_STILL: usize = 1 << 20;
+/// Longer side of a tile, in pixels.
+pub(crate) const TILE: u32 = 160;
 /// Tiles of a sheet from left to right, and from top to bottom.
 pub const SHEET_COLUMNS: u32 = 5;
 /// Rows of a sheet.

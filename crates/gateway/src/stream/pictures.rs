@@ -107,8 +107,8 @@ pub(super) struct Keyframes {
 impl Keyframes {
     /// A worker for `video`, not yet started.
     pub(super) fn new(settings: &Settings, video: &VideoSource, interval: Duration) -> Self {
-        // Every keyframe that it gets is wanted: the choice is made here.
-        let mut job = Job::stills(video, StillsJob { interval: MediaSpan::ZERO });
+        // The choice is made here; the worker takes every keyframe that it gets.
+        let mut job = Job::stills(video, StillsJob { interval: (interval / 2).into() });
         job.memory_limit = settings.worker_memory;
         job.sandbox = settings.sandbox;
         Self {

@@ -9,7 +9,7 @@ use media::{
 };
 
 use super::protocol::FromWorker;
-use crate::{AudioJob, Job, Output, VideoRung};
+use crate::{AudioJob, Job, MAX_STILL, Output, SHEET_TILES, Still, StillKind, VideoRung, still::TILE};
 
 /// Outputs lie this close to what was put in: sound and stills that fill holes, encoders' delays.
 const MARGIN: MediaSpan = MediaSpan::from_millis(10_000);
@@ -38,6 +38,16 @@ pub(super) struct Guard {
     /// Of the rungs, then of the sounds.
     accounts: Vec<Account>,
     wordless: u32,
+    stills: Option<Stills>,
+}
+
+/// How many stills there were.
+#[derive(Debug)]
+struct Stills {
+    interval: MediaSpan,
+    first: Option<MediaTime>,
+    /// Of each kind: how many, and when the newest was seen.
+    kinds: [(i64, MediaTime); 3],
 }
 
 /// How much one encoder has said.
@@ -63,7 +73,20 @@ impl Guard {
             first: None,
             newest: MediaTime::ZERO,
         });
-        Self { ready: false, accounts: accounts.collect(), rungs, sounds: job.audio.clone(), wordless: 0 }
+        let never = MediaTime::from_ticks(i64::MIN);
+        let stills = job.stills.map(|stills| Stills {
+            interval: stills.interval,
+            first: None,
+            kinds: [(0, never); 3],
+        });
+        Self {
+            ready: false,
+            accounts: accounts.collect(),
+            rungs,
+            sounds: job.audio.clone(),
+            wordless: 0,
+            stills,
+        }
     }
 
     /// Whether its codecs are open.
@@ -123,6 +146,10 @@ impl Guard {
             Output::Drained { rung } if *rung >= self.rungs.len() => {
                 no("the end of a rung that is not there")
             }
+            Output::Still(still) => match &mut self.stills {
+                Some(stills) => stills.take(still, put_in),
+                None => no("a still that nobody asked for"),
+            },
             _ => Ok(()),
         }
     }
@@ -169,6 +196,36 @@ impl Guard {
     }
 }
 
+impl Stills {
+    fn take(&mut self, still: &Still, put_in: Option<(MediaTime, MediaTime)>) -> Result<(), Impossible> {
+        let kind = match &still.kind {
+            StillKind::Thumbnail => 0,
+            StillKind::Poster => 1,
+            StillKind::Sheet(sheet) => {
+                let sides = 1..=TILE;
+                let sized = sides.contains(&sheet.tile_width) && sides.contains(&sheet.tile_height);
+                let dated = sheet.tiles.iter().all(|at| within(*at, put_in));
+                let count = sheet.tiles.len();
+                if !sized || !dated || !(1..=SHEET_TILES).contains(&count) || !sheet.tiles.is_sorted() {
+                    return no("a sheet that none could make");
+                }
+                2
+            }
+        };
+        if !within(still.at, put_in) || still.jpeg.len() > MAX_STILL {
+            return no("a still far from what was put in, or larger than any");
+        }
+        let first = *self.first.get_or_insert(still.at);
+        let (count, newest) = &mut self.kinds[kind];
+        let most = (still.at - first).ticks().max(0) / self.interval.ticks().max(1) + 2;
+        if still.at < *newest || *count >= most {
+            return no("more stills than were asked for");
+        }
+        (*count, *newest) = (*count + 1, still.at);
+        Ok(())
+    }
+}
+
 impl Account {
     fn take(&mut self, packet: &Packet, put_in: Option<(MediaTime, MediaTime)>) -> Result<(), Impossible> {
         if !within(packet.dts, put_in) || !within(packet.pts, put_in) {
@@ -202,7 +259,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{Load, Sandbox, Stats, ladder::AudioSettings};
+    use crate::{Load, Sandbox, Sheet, Stats, ladder::AudioSettings};
 
     fn guard() -> Guard {
         let settings = AudioSettings { sample_rate: 48_000, channels: 2, bitrate_bps: 96_000 };
@@ -214,6 +271,7 @@ mod tests {
             fault: None,
             sandbox: Sandbox::Off,
             patience: std::time::Duration::ZERO,
+            stills: None,
         };
         Guard::new(&job)
     }
@@ -271,6 +329,43 @@ mod tests {
         }
         assert!(refused([sound(3, TrackKind::Audio, 0, 100)]).is_some(), "before it is ready");
         assert!(refused([ready(4)]).is_some(), "a configuration for another track");
+    }
+
+    #[test]
+    fn stills_are_those_that_were_asked_for() {
+        let at = MediaTime::from_ticks;
+        let still = |ticks: i64, kind: StillKind, size: usize| {
+            let jpeg = vec![0; size].into();
+            FromWorker::Output(Output::Still(Still { at: at(ticks), kind, width: 2, height: 2, jpeg }))
+        };
+        let sheet = |tiles: &[i64], side: u32| {
+            let tiles = tiles.iter().copied().map(at).collect();
+            StillKind::Sheet(Sheet { number: 0, tile_width: side, tile_height: 90, tiles })
+        };
+        let thumbnail = || StillKind::Thumbnail;
+        let second = 90_000;
+        let many = vec![0; SHEET_TILES + 1];
+        for (name, said, fine) in [
+            ("as asked", vec![still(0, thumbnail(), 9), still(second, thumbnail(), 9)], true),
+            ("each kind", vec![still(0, thumbnail(), 9), still(0, sheet(&[0], 160), 9)], true),
+            ("too many", (0..4).map(|nth| still(nth, thumbnail(), 9)).collect(), false),
+            ("backwards", vec![still(second, thumbnail(), 9), still(0, thumbnail(), 9)], false),
+            ("the far future", vec![still(i64::MAX, thumbnail(), 9)], false),
+            ("too large", vec![still(0, thumbnail(), MAX_STILL + 1)], false),
+            ("no tile", vec![still(0, sheet(&[], 160), 9)], false),
+            ("tiles that fall", vec![still(0, sheet(&[5, 4], 160), 9)], false),
+            ("a tile of the far past", vec![still(0, sheet(&[i64::MIN], 160), 9)], false),
+            ("large tiles", vec![still(0, sheet(&[0], 161), 9)], false),
+            ("more tiles than fit", vec![still(0, sheet(&many, 160), 9)], false),
+        ] {
+            let mut guard = guard();
+            let interval = MediaSpan::from_millis(1000);
+            guard.stills = Some(Stills { interval, first: None, kinds: [(0, at(i64::MIN)); 3] });
+            let put_in = Some((at(0), at(2 * second)));
+            let went = [ready(3)].iter().chain(&said).try_for_each(|message| guard.check(message, put_in));
+            assert_eq!(went.is_ok(), fine, "{name}");
+        }
+        assert!(refused([ready(3), still(0, thumbnail(), 9)]).is_some(), "nobody asked");
     }
 
     #[test]

@@ -25,6 +25,7 @@ use self::sheet::Sheets;
 use crate::{
     MAX_STILL, Output, Still, StillKind, StillsJob,
     av::{self, CodecError, Picture, Rect, Scaler},
+    still::TILE,
 };
 
 /// Longer side of a thumbnail, in pixels.
@@ -33,8 +34,6 @@ const THUMBNAIL: u32 = 320;
 const POSTER: u32 = 1280;
 /// What pictures are brought to at most, where no rung says more.
 pub(super) const LARGEST: (u32, u32) = (POSTER, POSTER);
-/// Longer side of a tile.
-const TILE: u32 = 160;
 /// Thumbnails from one poster to the next.
 const POSTER_EVERY: u32 = 6;
 /// Quantisers of FFmpeg's JPEG encoder, 2 to 31. Small pictures of much that moves: coarser is not seen.
