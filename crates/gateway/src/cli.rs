@@ -45,7 +45,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         data: DataFlags,
     },
-    /// Show which ladder a file would get, and why
+    /// Show which ladder a file or live stream gets, and why
     Ladder(LadderFlags),
     /// Check what this machine has: codecs, ports, data directory
     Doctor(ServeFlags),
@@ -55,7 +55,11 @@ pub(crate) enum Command {
     ExampleConfig,
     /// The encoder process of one stream; started by the gateway
     #[command(hide = true)]
-    Worker,
+    Worker {
+        /// What it is to do beside; it reads this itself
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
 }
 
 /// Where settings come from, and those that are often given by hand.
@@ -164,8 +168,14 @@ pub(crate) struct DemoFlags {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LadderFlags {
-    /// A media file, or the playlist URL or file of anything FFmpeg reads
+    /// A media file, a URL (rtmp://, http:// and what else FFmpeg reads), or the name of a stream that is live here
     pub input: String,
+    /// Plan as for the stream of this name: with its [[stream]] settings
+    #[arg(long, value_name = "NAME")]
+    pub stream: Option<String>,
+    /// In the process that looks
+    #[arg(long, hide = true)]
+    pub inside: bool,
     /// Print the plan as JSON
     #[arg(long)]
     pub json: bool,

@@ -5,7 +5,10 @@ use std::{
     process::ExitCode,
 };
 
-use crate::{cli::ServeFlags, store::Store, tls};
+use media::VideoCoding;
+use transcode::ladder::EncoderName;
+
+use crate::{accelerators, cli::ServeFlags, config::Config, store::Store, tls};
 
 /// One look at one thing.
 struct Finding {
@@ -43,6 +46,7 @@ pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
         });
     }
     findings.push(sandbox());
+    findings.extend(encoders(&config)?);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     findings.push(good(format!(
         "{cores} CPU cores; a 1080p30 stream with its ladder takes about one, a copied stream next to nothing"
@@ -70,6 +74,24 @@ fn sandbox() -> Finding {
         )),
         Err(why) => bad(format!("an encoder process was tried and failed: {why}")),
     }
+}
+
+/// Every encoder tried, each in a process of its own. One that is missing is a fault only where the settings ask for it.
+fn encoders(config: &Config) -> anyhow::Result<Vec<Finding>> {
+    let asked = accelerators::asked(config);
+    let found = accelerators::attempt(EncoderName::ALL, config.worker_memory)?;
+    let finding = |(name, outcome): (EncoderName, Result<(), String>)| match outcome {
+        Ok(()) if name.coding() == VideoCoding::H264 => {
+            good(format!("{name} works: encodes {}", name.place()))
+        }
+        Ok(()) => good(format!("{name} works; what it makes goes to no viewer yet")),
+        Err(fault) if asked.contains(&name) => bad(format!(
+            "{name} is asked for by ladder.encoder and does not work, libx264 stands in: {fault}"
+        )),
+        Err(fault) if name == EncoderName::default() => bad(format!("{name} does not work: {fault}")),
+        Err(fault) => good(format!("{name} ({}) cannot be used here: {fault}", name.place())),
+    };
+    Ok(found.into_iter().map(finding).collect())
 }
 
 fn port(what: &str, setting: &str, address: SocketAddr) -> Finding {

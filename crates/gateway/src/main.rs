@@ -2,6 +2,7 @@
 //! The binary `sluice`: configuration, command line, one supervisor per live stream, wiring and shutdown. It is the one
 //! crate that sees all the others.
 
+mod accelerators;
 mod cli;
 mod config;
 mod demo;
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command.unwrap_or_else(|| Command::Serve(Box::default())) {
         // Before everything else: the worker wants no logging, no runtime and no configuration of ours.
-        Command::Worker => return transcode::worker_main(),
+        Command::Worker { .. } => return transcode::worker_main(),
         Command::Serve(flags) => serve::run(&flags),
         Command::Demo(flags) => demo::run(&flags),
         Command::Keys { action, data } => keys::run(&action, &data),

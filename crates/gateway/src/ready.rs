@@ -12,6 +12,8 @@ use anyhow::Context;
 use crate::cli::ServeFlags;
 
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Most bytes of an answer that are read.
+const MOST: u64 = 1 << 20;
 
 /// Runs the command.
 ///
@@ -19,24 +21,28 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// When the configuration is wrong, or no gateway answers.
 pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
     let address = reachable(flags.load()?.http_listen);
-    let answer = ask(address).with_context(|| format!("no gateway answers at {address}"))?;
-    println!("{answer}");
-    Ok(if answer.split(' ').nth(1) == Some("200") { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let (status, body) =
+        ask(address, "/readyz").with_context(|| format!("no gateway answers at {address}"))?;
+    println!("{status} {}", body.trim());
+    Ok(if status == 200 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The status line of `/readyz`.
-fn ask(address: SocketAddr) -> std::io::Result<String> {
+/// Status and body of what the gateway at `address` answers.
+pub(crate) fn ask(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
     let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    socket.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut head = [0; 128];
-    let count = socket.read(&mut head)?;
-    let text = String::from_utf8_lossy(&head[..count]);
-    Ok(text.lines().next().unwrap_or_default().to_owned())
+    // The old version's answers are never cut in chunks, and end with the connection.
+    socket.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
+    let mut answer = Vec::new();
+    socket.take(MOST).read_to_end(&mut answer)?;
+    let text = String::from_utf8_lossy(&answer);
+    let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.ok_or_else(|| std::io::Error::other("the answer is no HTTP"))?;
+    Ok((status, text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()))
 }
 
 /// An address that listens on all interfaces is asked on loopback.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

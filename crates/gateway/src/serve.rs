@@ -20,10 +20,11 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 use transcode::{
     Isolation,
-    ladder::{Mode, RungWish, Wishes},
+    ladder::{AudioWishes, Mode, RungWish, Wishes},
 };
 
 use crate::{
+    accelerators,
     cli::ServeFlags,
     config::{Config, LogFormat, PlayAccess, UserAuth},
     desk::{Desk, gate::Gate, webhook::Hooks},
@@ -62,9 +63,9 @@ fn init_logging(config: &Config) {
 }
 
 /// What the operator wants of ladders, from the configuration.
-pub(crate) fn wishes(config: &Config) -> anyhow::Result<Wishes> {
+pub(crate) fn wishes(config: &Config) -> Wishes {
     let rate = |bps: u64| u32::try_from(bps).unwrap_or(u32::MAX);
-    Ok(Wishes {
+    Wishes {
         mode: if config.ladder { Mode::Auto } else { Mode::Off },
         rungs: config
             .rungs
@@ -74,12 +75,15 @@ pub(crate) fn wishes(config: &Config) -> anyhow::Result<Wishes> {
         segment: config.segment.into(),
         longest_segment: config.longest_segment.into(),
         preset: config.preset,
+        encoder: config.encoder.filter(|name| !config.broken_encoders.contains(name)).unwrap_or_default(),
+        audio: AudioWishes { bitrate_bps: rate(config.audio_bitrate), ..Wishes::default().audio },
         ..Wishes::default()
-    })
+    }
 }
 
-async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
+async fn serve(mut config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics cannot be set up")?;
+    accelerators::settle(&mut config).await?;
     let store = Store::open(&config.data_dir)?;
     let rtmp = Listener::bind(&config.rtmp_listen).map_err(|error| {
         let hint = port_hint("rtmp.listen", "--rtmp-listen", error.address);
@@ -109,7 +113,12 @@ async fn serve(config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCode> {
             window: config.window,
             pictures: config.pictures,
             min_segments: config.min_segments,
-            wishes: wishes(&config)?,
+            wishes: wishes(&config),
+            own_wishes: config
+                .streams
+                .iter()
+                .map(|rule| (rule.name.clone(), wishes(&rule.apply(&config))))
+                .collect(),
             isolation: Isolation::Process {
                 exe: std::env::current_exe().context("this program's own path is unknown")?,
             },

@@ -1,6 +1,10 @@
 //! Media files as a publication would bring them: for `sluice ladder`, benches and tests. Serving never reads files.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use media::{
     AudioConfig, MediaEvent, MediaTime, OtherAudio, OtherVideo, Packet, TrackId, TrackKind, VideoConfig, aac,
@@ -179,6 +183,18 @@ impl Iterator for File {
 /// # Errors
 /// When it cannot be read, or could never be served.
 pub fn probe(path: impl AsRef<Path>, wishes: &Wishes) -> Result<Source, FileError> {
+    look(path, wishes, None)
+}
+
+/// The same for what may be live: after `patience` what was seen until then must do. Reading itself may block for longer.
+///
+/// # Errors
+/// When it cannot be read, could never be served, or too little came.
+pub fn probe_live(path: impl AsRef<Path>, wishes: &Wishes, patience: Duration) -> Result<Source, FileError> {
+    look(path, wishes, Some(Instant::now() + patience))
+}
+
+fn look(path: impl AsRef<Path>, wishes: &Wishes, until: Option<Instant>) -> Result<Source, FileError> {
     let file = File::open(path)?;
     let mut probe = Probe::new(wishes);
     probe.metadata(file.hints().clone());
@@ -186,6 +202,9 @@ pub fn probe(path: impl AsRef<Path>, wishes: &Wishes) -> Result<Source, FileErro
         probe.see(&event);
         if let Some(verdict) = probe.verdict() {
             return Ok(verdict?);
+        }
+        if until.is_some_and(|until| Instant::now() >= until) {
+            break;
         }
     }
     Ok(probe.conclude()?)

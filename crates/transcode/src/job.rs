@@ -93,6 +93,8 @@ pub enum Fault {
     BreakOutAtFrame(u64),
     /// Packets that hold a mark, [`FAULT_MARK`] and a word behind it, make the transcoder do what the word says.
     ObeyMarks,
+    /// The first rung's encoder gives up when so many frames were decoded, as one does whose device is lost.
+    LoseEncoderAtFrame(u64),
 }
 
 /// See [`Fault::ObeyMarks`]. Words: `abort.`, `hang.`, `panic.`, `eat.` (memory, to the limit), `time.`, `rung.`, `flood.`

@@ -31,4 +31,4 @@ pub use job::{AudioJob, FAULT_MARK, Fault, Job, VideoJob, VideoRung};
 pub use load::{Cost, Load, RungLoad};
 pub use still::{MAX_STILL, SHEET_COLUMNS, SHEET_ROWS, SHEET_TILES, Sheet, Still, StillKind, StillsJob};
 pub use transcoder::{Input, Isolation, Output, SendError, StartError, Stats, Transcoder};
-pub use worker::{Attempt, Layer, Layers, Sandbox, check_sandbox, worker_main};
+pub use worker::{Attempt, Layer, Layers, Sandbox, check_sandbox, limit_memory, try_encoder, worker_main};

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     Job, Load, Still,
+    ladder::EncoderName,
     load::{Meters, process_cpu_micros},
     pipeline,
     worker::{self, Attempt, Layers},
@@ -104,6 +105,21 @@ pub enum Output {
     Tried(Vec<Attempt>),
     /// A picture for people. Stills of one kind come in rising order of their times.
     Still(Still),
+    /// It ended before its time because an encoder did not open or gave up, such as one whose device is lost; nothing
+    /// follows. Another encoder may do better.
+    EncoderLost {
+        /// Which.
+        encoder: EncoderName,
+        /// FFmpeg's words.
+        cause: String,
+    },
+}
+
+impl Output {
+    /// Whether nothing follows it.
+    pub(crate) fn is_last(&self) -> bool {
+        matches!(self, Self::Finished | Self::Failed(_) | Self::EncoderLost { .. })
+    }
 }
 
 /// What the transcoder counts. Only ever grows.

@@ -3,12 +3,12 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use media::{MediaTime, TrackKind, VideoCoding};
 use support::{Made, check_rung, clip, events, inputs, packets, planned, run, times};
 use transcode::{
-    Input, Isolation, Job,
+    Fault, Input, Isolation, Job,
     ladder::{EncoderName, Plan, RungWish, Wishes},
 };
 
@@ -97,4 +97,47 @@ async fn libx265_keeps_the_rules() {
 #[tokio::test]
 async fn libsvtav1_keeps_the_rules() {
     check(EncoderName::Libsvtav1).await;
+}
+
+#[tokio::test]
+async fn a_lost_encoder_is_told_by_its_name() {
+    let source = clip("mp4", "-f lavfi -i testsrc2=size=640x360:rate=25 -t 2 -c:v libx264 -g 250");
+    let (_, _, mut job) = planned(&source.path, &wishes(EncoderName::Libx265));
+    job.fault = Some(Fault::LoseEncoderAtFrame(20));
+    let made = run(support::process(), job, inputs(events(&source.path), Some(GRID.to_vec()))).await;
+    let end = made.end.expect("it ends").expect_err("not well");
+    assert!(end.contains("libx265 lost") && made.stats.frames_decoded >= 20, "{end}");
+}
+
+#[test]
+fn a_trial_tells_what_works() {
+    let exe = Path::new(env!("CARGO_BIN_EXE_transcode-worker"));
+    let attempt = |name, memory| transcode::try_encoder(exe, name, memory);
+    for name in [EncoderName::Libx264, EncoderName::Libx265, EncoderName::Libsvtav1] {
+        assert_eq!(attempt(name, 2 << 30), Ok(()), "{name}");
+    }
+    // Whether these have a device depends on the machine; a fault must be a sentence, not a number.
+    for name in EncoderName::ALL.into_iter().filter(|name| name.is_hardware()) {
+        let outcome = attempt(name, 2 << 30);
+        assert!(
+            outcome.is_ok() || outcome.as_ref().is_err_and(|fault| fault.contains(' ')),
+            "{name}: {outcome:?}"
+        );
+        eprintln!("{name}: {outcome:?}");
+    }
+    let cramped = attempt(EncoderName::Libx264, 40 << 20).expect_err("40 MiB are too little");
+    assert!(!cramped.is_empty());
+    assert!(transcode::try_encoder(Path::new("/nonexistent"), EncoderName::Libx264, 0).is_err());
+}
+
+#[test]
+fn matroskas_missing_decode_times_do_not_make_the_rate_higher() {
+    let source = clip("mkv", "-f lavfi -i testsrc2=size=320x180:rate=30 -t 3 -c:v libx264 -bf 3 -g 60");
+    let seen = transcode::file::probe(&source.path, &Wishes::default()).expect("a source");
+    let rate = seen.video.as_ref().and_then(|video| video.frame_rate);
+    assert_eq!(rate, media::FrameRate::new(30, 1), "{}", seen.describe());
+    let events = events(&source.path);
+    let video = packets(&events, TrackKind::Video);
+    assert_eq!(video.len(), 90);
+    assert!(video.is_sorted_by(|a, b| a.dts < b.dts) && video.iter().all(|packet| packet.dts <= packet.pts));
 }

@@ -7,6 +7,7 @@ mod captions;
 mod limits;
 mod rules;
 mod settings;
+mod streams;
 pub(crate) mod units;
 
 use std::{fmt, path::Path};
@@ -105,6 +106,12 @@ fn read_toml(config: &mut Config, name: &str, text: &str, faults: &mut Vec<Fault
         found.push((line(error.span().map_or(0, |span| span.start)), error.message().to_owned()));
     }
     for (section, value) in root.get_ref() {
+        if section.get_ref() == streams::KEY {
+            let mut wrong = Vec::new();
+            config.streams = streams::read(value, &mut wrong);
+            found.extend(wrong.into_iter().map(|(at, what)| (line(at), what)));
+            continue;
+        }
         let Some(table) = value.get_ref().as_table() else {
             let what =
                 format!("{:?} stands outside a [section]{}", section.get_ref(), nearest(section.get_ref()));
@@ -189,6 +196,7 @@ pub(crate) fn example() -> String {
         text.push_str(&if bare { format!("#{key} = {value}\n") } else { format!("#{key} = {value:?}\n") });
     }
     text.push_str(rules::EXAMPLE);
+    text.push_str(streams::EXAMPLE);
     text
 }
 

@@ -12,13 +12,14 @@ use transcode::Sandbox;
 
 use super::{
     Captions, Fault, limits,
+    streams::StreamRule,
     units::{parse_rate, parse_size, parse_span, show_rate, show_size, show_span},
 };
 use crate::{
     desk::{rules::Rule, webhook},
     governor::Admission,
 };
-use transcode::ladder::{BadPreset, Preset};
+use transcode::ladder::{BadEncoder, BadPreset, EncoderName, Preset};
 
 /// `SLUICE_…` variables that are not settings.
 pub(super) const OTHER_VARIABLES: &[&str] =
@@ -124,6 +125,14 @@ pub(crate) struct Config {
     pub drain: Duration,
     pub grace: Duration,
     pub on_shutdown: OnShutdown,
+    /// What encodes the picture; `None` leaves the choice to us.
+    pub encoder: Option<EncoderName>,
+    /// `[[stream]]`, from the file alone.
+    pub streams: Vec<StreamRule>,
+    /// Bits a second of encoded sound.
+    pub audio_bitrate: u64,
+    /// Encoders that were tried and do not work; libx264 stands in. No setting: found out at the start.
+    pub broken_encoders: Vec<EncoderName>,
 }
 
 impl Default for Config {
@@ -178,7 +187,19 @@ impl Default for Config {
             drain: Duration::from_secs(3),
             grace: Duration::from_secs(10),
             on_shutdown: OnShutdown::Hold,
+            encoder: None,
+            streams: Vec::new(),
+            audio_bitrate: 128_000,
+            broken_encoders: Vec::new(),
         }
+    }
+}
+
+impl Config {
+    /// As it is for one stream: with the first of its own tables.
+    pub(crate) fn of_stream(&self, name: &str) -> Self {
+        let own = self.streams.iter().find(|rule| rule.name.matches(name));
+        own.map_or_else(|| self.clone(), |rule| rule.apply(self))
     }
 }
 
@@ -554,6 +575,26 @@ pub(crate) const SETTINGS: &[Setting] = &[
         set: |c, v| v.trim().parse().map(|v| c.preset = v).map_err(|bad: BadPreset| bad.to_string()),
     },
     Setting {
+        key: "ladder.encoder",
+        help: "What encodes the picture: libx264, or an accelerator: h264_nvenc, h264_vaapi, h264_qsv, h264_videotoolbox.\n\
+               \"auto\" is libx264, whose pictures are better for the same bits. An accelerator that does not work, or is\n\
+               lost in the middle, is replaced by libx264. `sluice doctor` tries them all.",
+        get: |c| c.encoder.map_or_else(|| "auto".to_owned(), |name| name.to_string()),
+        set: |c, v| read_encoder(v).map(|v| c.encoder = v),
+    },
+    Setting {
+        key: "ladder.audio_bitrate",
+        help: "Bit rate of sound that is encoded, 32k to 320k. Sound that players take is copied.",
+        get: |c| show_rate(c.audio_bitrate),
+        set: |c, v| match parse_rate(v)? {
+            rate @ 32_000..=320_000 => {
+                c.audio_bitrate = rate;
+                Ok(())
+            }
+            _ => Err(format!("{v:?} is not between 32k and 320k")),
+        },
+    },
+    Setting {
         key: "ladder.worker_memory",
         help: "Most memory that one stream's encoder process may take.",
         get: |c| show_size(c.worker_memory),
@@ -664,6 +705,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
         },
     },
 ];
+
+fn read_encoder(text: &str) -> Result<Option<EncoderName>, String> {
+    let name: EncoderName = text.trim().parse().map_err(|bad: BadEncoder| bad.to_string())?;
+    if name.coding() != media::VideoCoding::H264 {
+        return Err(format!(
+            "{name} makes what MPEG-TS segments cannot carry to players; it waits for delivery as fragmented MP4 (CMAF)"
+        ));
+    }
+    Ok((text.trim() != "auto").then_some(name))
+}
 
 /// Faults that only two settings together show.
 pub(super) fn cross_check(config: &Config, faults: &mut Vec<Fault>) {

@@ -95,7 +95,8 @@ impl Pattern {
         (!self.0.contains('*')).then_some(self.0.as_str())
     }
 
-    fn matches(&self, text: &str) -> bool {
+    /// Whether it is all of `text`.
+    pub(crate) fn matches(&self, text: &str) -> bool {
         let Some((first, rest)) = self.0.split_once('*') else { return self.0 == text };
         let Some(mut text) = text.strip_prefix(first) else { return false };
         let mut parts = rest.split('*').peekable();

@@ -10,9 +10,11 @@ use std::{collections::VecDeque, time::Duration};
 use media::MediaTime;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
-use transcode::{Input, Isolation, Job, Load, Output, Transcoder};
+use transcode::{Input, Isolation, Job, Load, Output, Transcoder, ladder::EncoderName};
 
-/// Deaths in a row, without a segment finished in between, after which all that it has not made is skipped.
+/// Deaths in a row, without a segment finished in between, after which libx264 stands in for an accelerator.
+const DEATHS_BEFORE_FALLBACK: u32 = 2;
+/// … after which all that it has not made is skipped.
 const DEATHS_BEFORE_SKIP: u32 = 4;
 /// … and after which it is left alone for [`REST`].
 const DEATHS_BEFORE_REST: u32 = 7;
@@ -55,20 +57,22 @@ pub(super) struct Encoder {
     restarts: u64,
     /// When it died, until a picture comes from the next.
     died_at: Option<Instant>,
+    /// See [`Self::fallback`].
+    fallback: Option<String>,
 }
 
 impl Encoder {
     /// An encoder for `job`, not yet started.
     pub(super) fn new(isolation: Isolation, job: Job) -> Self {
-        let deaths = Deaths::default();
         Self {
             isolation,
             job,
             running: None,
             retry_at: Some(Instant::now()),
-            deaths,
+            deaths: Deaths::default(),
             restarts: 0,
             died_at: None,
+            fallback: None,
         }
     }
 
@@ -135,6 +139,10 @@ impl Encoder {
                 warn!(cause, "encoder failed");
                 self.died()
             }
+            Some(Output::EncoderLost { encoder, cause }) => {
+                self.fall_back(encoder, &cause);
+                self.died()
+            }
             None => {
                 warn!("encoder died");
                 self.died()
@@ -163,8 +171,35 @@ impl Encoder {
         }
     }
 
+    /// What stands in for an encoder that was lost, in a sentence for the operator; `None` while none was.
+    pub(super) fn fallback(&self) -> Option<&str> {
+        self.fallback.as_deref()
+    }
+
+    /// From here on libx264 encodes, and faults made for the lost encoder are over.
+    fn fall_back(&mut self, lost: EncoderName, cause: &str) {
+        warn!(encoder = %lost, cause, "the encoder is lost; libx264 takes over");
+        self.fallback = Some(format!("libx264 encodes in place of {lost}, which was lost: {cause}"));
+        self.job.fault = None;
+        let rungs = self.job.video.iter_mut().flat_map(|video| &mut video.rungs);
+        rungs.for_each(|rung| rung.settings.encoder = EncoderName::default());
+    }
+
+    /// The encoder of the rungs, unless it is the one that is always there.
+    fn accelerator(&self) -> Option<EncoderName> {
+        let rung = self.job.video.as_ref()?.rungs.first()?;
+        Some(rung.settings.encoder).filter(|name| *name != EncoderName::default())
+    }
+
     fn died(&mut self) -> Heard {
         let group = self.running.take().and_then(|transcoder| transcoder.group());
+        if self.deaths.in_a_row + 1 >= DEATHS_BEFORE_FALLBACK
+            && let Some(name) = self.accelerator()
+        {
+            // A driver that crashes says nothing; a second chance on the CPU costs less than what would be skipped.
+            self.fall_back(name, "its process died again and again");
+            self.deaths = Deaths::default();
+        }
         self.restarts += 1;
         self.died_at.get_or_insert(Instant::now());
         metrics::counter!("sluice_encoder_deaths_total").increment(1);
@@ -266,5 +301,95 @@ mod tests {
         let groups: Vec<_> = (0..30).map(|nth| Some(nth / 2)).collect();
         let got = deaths(&groups, true);
         assert!(got.iter().any(|(_, pause)| *pause == REST), "{got:?}");
+    }
+}
+
+#[cfg(test)]
+mod fallback_tests {
+    use std::time::Duration;
+
+    use media::{FrameRate, MediaTime, Packet, TrackId};
+    use transcode::{
+        Fault,
+        encode::{H264Encoder, Planes, VideoSettings},
+        ladder::{self, Preset, RungWish, Wishes},
+        source::Probe,
+    };
+
+    use super::*;
+
+    /// A second of a still, and a job that encodes it with `encoder`.
+    fn work(encoder: EncoderName) -> (Vec<Packet>, Job) {
+        let settings = VideoSettings {
+            width: 320,
+            height: 180,
+            frame_rate: FrameRate::new(30, 1).unwrap(),
+            bitrate_bps: 200_000,
+            gop: 15,
+            preset: Preset::Ultrafast,
+        };
+        let mut made = H264Encoder::open(&settings).unwrap();
+        let (luma, chroma) = (vec![90; 320 * 180], vec![128; 160 * 90]);
+        let planes = Planes { data: [&luma, &chroma, &chroma], stride: [320, 160, 160] };
+        let mut packets: Vec<Packet> =
+            (0..30).flat_map(|nth| made.encode(planes, MediaTime::from_ticks(nth * 3000)).unwrap()).collect();
+        let config = made.config().clone();
+        packets.extend(made.finish().unwrap());
+        let rungs = vec![RungWish { height: 90, bitrate_bps: None }];
+        let wishes = Wishes { encoder, rungs, ..Wishes::default() };
+        let mut probe = Probe::new(&wishes);
+        probe.see(&media::MediaEvent::VideoConfig(TrackId(0), config.into()));
+        packets.iter().for_each(|packet| probe.see(&media::MediaEvent::Packet(packet.clone())));
+        let source = probe.conclude().unwrap();
+        (packets, Job::of(&ladder::plan(&source, &wishes), &source).unwrap())
+    }
+
+    /// Feeds everything, over again after a death, and tells what came before the pictures did.
+    async fn run(mut encoder: Encoder, packets: &[Packet]) -> (Encoder, u32, usize) {
+        let mut deaths = 0;
+        'life: loop {
+            encoder.start().await;
+            packets.iter().for_each(|packet| assert!(encoder.offer(Input::Packet(packet.clone()))));
+            assert!(encoder.offer(Input::Finish));
+            let mut pictures = 0;
+            loop {
+                let heard = tokio::time::timeout(Duration::from_secs(20), encoder.hear()).await;
+                match heard.expect("it says something in time") {
+                    Heard::Output(Output::Finished) => return (encoder, deaths, pictures),
+                    Heard::Output(Output::Video { .. }) => pictures += 1,
+                    Heard::Output(_) => {}
+                    Heard::Died(remedy) => {
+                        assert_eq!(remedy, Remedy::None, "nothing is wrong with the pictures");
+                        deaths += 1;
+                        assert!(deaths < 3, "libx264 stands in at once");
+                        continue 'life;
+                    }
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_accelerator_without_a_device_is_replaced_at_once() {
+        // No test machine of ours has Apple's media engine and NVIDIA's card, so one of the two is missing everywhere.
+        let name =
+            if cfg!(target_os = "macos") { EncoderName::H264Nvenc } else { EncoderName::H264Videotoolbox };
+        let (packets, job) = work(name);
+        let (encoder, deaths, pictures) = run(Encoder::new(Isolation::Thread, job), &packets).await;
+        assert_eq!((deaths, pictures), (1, 30));
+        let told = encoder.fallback().unwrap();
+        assert!(
+            told.contains("libx264") && told.contains(name.as_str()) && told.contains("built without"),
+            "{told}"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_encoder_that_is_lost_in_the_middle_is_replaced() {
+        let (packets, mut job) = work(EncoderName::Libx264);
+        job.fault = Some(Fault::LoseEncoderAtFrame(12));
+        let (encoder, deaths, pictures) = run(Encoder::new(Isolation::Thread, job), &packets).await;
+        assert_eq!((deaths, pictures), (1, 30));
+        assert!(encoder.fallback().is_some_and(|told| told.contains("lost on purpose")));
     }
 }

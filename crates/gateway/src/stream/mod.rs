@@ -46,7 +46,7 @@ use transcode::{Fault, Isolation, Sandbox, ladder::Wishes};
 
 use crate::{
     config::{Captions, OnShutdown},
-    desk::webhook::Publication,
+    desk::{rules::Pattern, webhook::Publication},
     governor::Governor,
     store::Store,
 };
@@ -104,6 +104,16 @@ pub(crate) struct Settings {
     pub latency_ceiling: Duration,
     /// See `hls.captions`.
     pub captions: Captions,
+    /// The same for some streams, by their names; the first that fits counts.
+    pub own_wishes: Vec<(Pattern, Wishes)>,
+}
+
+impl Settings {
+    /// What the operator wants of a stream's ladder.
+    pub(crate) fn wishes_of(&self, name: &StreamName) -> &Wishes {
+        let own = self.own_wishes.iter().find(|(pattern, _)| pattern.matches(name.as_str()));
+        own.map_or(&self.wishes, |(_, wishes)| wishes)
+    }
 }
 
 /// A publisher that was let in.

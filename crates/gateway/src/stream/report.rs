@@ -11,7 +11,7 @@ use transcode::{
     source::Source,
 };
 
-use super::Publisher;
+use super::{Publisher, encoder::Encoder};
 
 /// Everything that is repaired, dropped or restarted in one stream. Only ever grows.
 #[derive(Debug, Clone, Default)]
@@ -141,7 +141,7 @@ pub(super) fn info(
     source: Option<&Source>,
     plan: Option<&Plan>,
     counters: &Counters,
-    restarts: u64,
+    encoder: Option<&Encoder>,
     encoding: impl Fn(usize) -> Option<Encoding>,
 ) -> StreamInfo {
     let renditions = plan.map_or_else(Vec::new, |plan| {
@@ -169,7 +169,15 @@ pub(super) fn info(
             .or_else(|| publisher.and_then(|(publisher, _)| publisher.encoder.clone())),
         publisher: publisher.map(|(publisher, show_address)| publisher_info(publisher, show_address)),
         renditions,
-        notes: plan.map_or_else(Vec::new, |plan| plan.notes.clone()),
-        counters: counters.rows(restarts).map(|(row, value)| (Cow::Borrowed(row), value)).collect(),
+        notes: plan
+            .map(|plan| plan.notes.clone())
+            .into_iter()
+            .flatten()
+            .chain(encoder.and_then(Encoder::fallback).map(str::to_owned))
+            .collect(),
+        counters: counters
+            .rows(encoder.map_or(0, Encoder::restarts))
+            .map(|(row, value)| (Cow::Borrowed(row), value))
+            .collect(),
     }
 }

@@ -64,6 +64,7 @@ impl Show {
             pictures: Duration::from_secs(1),
             min_segments: 6,
             wishes,
+            own_wishes: Vec::new(),
             isolation: Isolation::Thread,
             worker_memory: 2 << 30,
             sandbox: transcode::Sandbox::Auto,

@@ -1,6 +1,6 @@
 //! Reading media files.
 
-use std::path::Path;
+use std::{collections::VecDeque, path::Path};
 
 use bytes::Bytes;
 use ffmpeg_next::{
@@ -19,6 +19,9 @@ use super::{
 const WHAT: &str = "demuxer";
 /// Most tracks of one kind that are read: as many as a publication may have.
 const MAX_TRACKS: usize = 16;
+/// Packets of one stream that wait for a decode time: as many as may be shown before the first decoded (H.264's
+/// max_dec_frame_buffering), and one.
+const MAX_UNDATED: usize = 17;
 
 /// The codings that are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,6 +93,10 @@ pub(crate) struct RawPacket {
 pub(crate) struct Demuxer {
     input: Input,
     streams: Vec<StreamInfo>,
+    /// Packets that wait for their decode times, in file order, per stream.
+    undated: Vec<Vec<RawPacket>>,
+    ready: VecDeque<RawPacket>,
+    ended: bool,
 }
 
 impl Demuxer {
@@ -120,7 +127,8 @@ impl Demuxer {
                 language: said("language").filter(|language| language != "und"),
             });
         }
-        Ok(Self { input, streams })
+        let undated = streams.iter().map(|_| Vec::new()).collect();
+        Ok(Self { input, streams, undated, ready: VecDeque::new(), ended: false })
     }
 
     pub(crate) fn streams(&self) -> &[StreamInfo] {
@@ -129,17 +137,49 @@ impl Demuxer {
 
     /// The next packet; `None` at the end, or where reading fails.
     pub(crate) fn read(&mut self) -> Option<RawPacket> {
-        loop {
+        while self.ready.is_empty() && !self.ended {
             let mut packet = Packet::empty();
-            packet.read(&mut self.input).ok()?;
-            let found = self.streams.iter().position(|info| info.index == packet.stream());
-            let (Some(stream), Some(data)) = (found, packet.data()) else { continue };
-            let time_base = self.streams[stream].time_base;
-            let ticks = |stamp: i64| stamp.rescale(time_base, Rational(1, media::TICKS_PER_SECOND as i32));
-            let Some(dts) = packet.dts().or(packet.pts()).map(ticks) else { continue };
-            let pts = packet.pts().map_or(dts, ticks);
-            let keyframe = packet.is_key();
-            return Some(RawPacket { stream, pts, dts, keyframe, data: Bytes::copy_from_slice(data) });
+            if packet.read(&mut self.input).is_ok() {
+                self.take(&packet);
+            } else {
+                self.ended = true;
+                (0..self.streams.len()).for_each(|stream| self.date(stream, None));
+            }
+        }
+        self.ready.pop_front()
+    }
+
+    fn take(&mut self, packet: &Packet) {
+        let found = self.streams.iter().position(|info| info.index == packet.stream());
+        let (Some(stream), Some(data)) = (found, packet.data()) else { return };
+        let time_base = self.streams[stream].time_base;
+        let ticks = |stamp: i64| stamp.rescale(time_base, Rational(1, media::TICKS_PER_SECOND as i32));
+        let (pts, dts) = (packet.pts().map(ticks), packet.dts().map(ticks));
+        let Some(shown) = pts.or(dts) else { return };
+        let (keyframe, data) = (packet.is_key(), Bytes::copy_from_slice(data));
+        let raw = RawPacket { stream, pts: shown, dts: dts.unwrap_or(shown), keyframe, data };
+        let waits = &mut self.undated[stream];
+        match dts {
+            None if waits.len() < MAX_UNDATED => waits.push(raw),
+            _ => {
+                self.date(stream, dts);
+                self.ready.push_back(raw);
+            }
+        }
+    }
+
+    /// Lets waiting packets go. Containers without decode times (Matroska) leave the first ones of a stream with B-frames
+    /// undated: FFmpeg finds the rest by the order of showing. They lie a frame apart before `next`.
+    fn date(&mut self, stream: usize, next: Option<i64>) {
+        let waiting = std::mem::take(&mut self.undated[stream]);
+        let step = self.streams[stream].frame_rate.filter(|rate| *rate > 0.0);
+        let step = step.map_or(1, |rate| (media::TICKS_PER_SECOND as f64 / rate) as i64);
+        let count = waiting.len() as i64;
+        for (nth, mut raw) in waiting.into_iter().enumerate() {
+            if let Some(next) = next {
+                raw.dts = raw.pts.min(next - step * (count - nth as i64));
+            }
+            self.ready.push_back(raw);
         }
     }
 }

@@ -56,6 +56,11 @@ impl CodecError {
         Self { call, what, cause: cause.to_string() }
     }
 
+    /// The encoder of pictures that failed, if it was one.
+    pub(crate) fn encoder(&self) -> Option<crate::ladder::EncoderName> {
+        self.what.parse().ok()
+    }
+
     /// For `map_err`.
     fn at(call: &'static str, what: &'static str) -> impl FnOnce(ffmpeg_next::Error) -> Self {
         move |error| Self::new(call, what, error)

@@ -7,6 +7,7 @@
 //!  running Plan + Source that came back or changed ─▶ replan ─▶ Plan with the same rungs
 //! ```
 
+mod cost;
 mod encoder;
 mod plan;
 mod replan;
@@ -24,6 +25,7 @@ use std::fmt;
 use media::{FrameRate, MediaSpan, TrackId};
 use serde::{Deserialize, Serialize};
 
+pub use cost::{Estimate, estimate};
 pub use encoder::{BadEncoder, BadPreset, EncoderName, Preset};
 pub use plan::plan;
 pub use replan::replan;
@@ -260,9 +262,13 @@ impl Rung {
 impl Plan {
     /// Whether anything must be encoded at all.
     pub fn needs_transcoder(&self) -> bool {
-        let mut sounds = self.alternates.iter().map(|alternate| &alternate.audio).chain([&self.audio]);
-        self.rungs.iter().any(|rung| !rung.is_copy())
-            || sounds.any(|audio| matches!(audio, AudioPlan::Encode(_)))
+        self.rungs.iter().any(|rung| !rung.is_copy()) || self.encoded_sounds() > 0
+    }
+
+    /// Tracks of sound that are encoded.
+    fn encoded_sounds(&self) -> usize {
+        let sounds = self.alternates.iter().map(|alternate| &alternate.audio).chain([&self.audio]);
+        sounds.filter(|audio| matches!(audio, AudioPlan::Encode(_))).count()
     }
 }
 
@@ -279,6 +285,9 @@ impl fmt::Display for Plan {
                     let rate = format!("{} kbit/s", settings.bitrate_bps / 1000);
                     let level = level_name(settings.level_idc);
                     write!(f, "{rate:<12} {:<8} {level}", settings.profile.as_str())?;
+                    if settings.encoder != EncoderName::default() {
+                        write!(f, " {}", settings.encoder)?;
+                    }
                 }
             }
             writeln!(f, "  {}", rung.reason)?;

@@ -195,6 +195,10 @@ fn ladder(video: &VideoSource, wishes: &Wishes, audio_bps: u32, obstacle: Option
     }
     for wish in below {
         let limit = above.map(|above| (f64::from(above) * STEP) as u32);
+        if wish.bitrate_bps.is_none() && limit.is_some_and(|limit| limit < LEAST_BITRATE) && !rungs.is_empty()
+        {
+            break; // the one above is as small as a picture can be
+        }
         let reason = "encoded: for viewers with less bandwidth".to_owned();
         let rung = encoded(video, wish, limit, wishes, audio_bps, halves(video, wish), reason);
         above = average(&rung);
@@ -309,7 +313,7 @@ fn encoded(
     let frame_rate = frame_rate.map(size::encoded_rate);
     let usual = size::bitrate(width, height, frame_rate);
     let bitrate_bps =
-        wish.bitrate_bps.unwrap_or_else(|| limit.map_or(usual, |limit| usual.min(limit))).max(LEAST_BITRATE);
+        wish.bitrate_bps.unwrap_or_else(|| usual.max(LEAST_BITRATE).min(limit.unwrap_or(u32::MAX))).max(1);
     let settings = settings((width, height), frame_rate, bitrate_bps, wishes, halve_rate);
     let (peak, average) = declared(&settings, frame_rate, wishes.segment, audio_bps);
     Rung {

@@ -12,6 +12,11 @@ const HIGH_RATE_FACTOR: f64 = 1.5;
 /// A frame rate above this counts as high: 50 and 60 fps are, 30 is not.
 pub(super) const HIGH_RATE: f64 = 40.0;
 
+/// Below this many frames a second a rung gets less, by the root of the rate: half the frames differ by more each.
+const LOW_RATE: f64 = 20.0;
+/// … and no less than this part: keyframes come as often as ever.
+const LEAST_FACTOR: f64 = 0.3;
+
 /// The VBV of an average rate: cap a quarter above it, buffer of one second of the average. A segment of D seconds then
 /// holds at most `1.25 D + 1` times the average's bits.
 pub(crate) fn cap(bitrate_bps: u32) -> (u32, u32) {
@@ -59,8 +64,12 @@ pub(super) fn encoded_rate(rate: FrameRate) -> FrameRate {
 pub(super) fn bitrate(width: u32, height: u32, rate: Option<FrameRate>) -> u32 {
     let short = f64::from(width.min(height));
     let wide = f64::from(width.max(height)) / short.max(1.0) / (16.0 / 9.0);
-    let high = if rate.is_some_and(|rate| rate.as_f64() > HIGH_RATE) { HIGH_RATE_FACTOR } else { 1.0 };
-    let bps = by_height(short) * wide.clamp(0.5, 1.5) * high;
+    let pace = match rate.map(FrameRate::as_f64) {
+        Some(rate) if rate > HIGH_RATE => HIGH_RATE_FACTOR,
+        Some(rate) if rate < LOW_RATE => (rate / LOW_RATE).sqrt().max(LEAST_FACTOR),
+        _ => 1.0,
+    };
+    let bps = by_height(short) * wide.clamp(0.5, 1.5) * pace;
     (bps / 10_000.0).round() as u32 * 10_000
 }
 
@@ -174,6 +183,9 @@ mod tests {
             ("portrait", 720, 1280, 30, 3_000_000),
             ("4:3", 640, 480, 30, 1_050_000),
             ("1080p", 1920, 1080, 30, 5_000_000),
+            ("1080p24", 1920, 1080, 24, 5_000_000),
+            ("720p5", 1280, 720, 5, 1_500_000),
+            ("720p1", 1280, 720, 1, 900_000),
         ] {
             assert_eq!(bitrate(width, height, rate(fps)), want, "{name}");
         }

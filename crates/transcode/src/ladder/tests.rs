@@ -55,6 +55,29 @@ fn ladders_by_source() {
             "1080p 1920x1080 copy, 720p 1280x720 4500, 480p 854x480 1400 halved, 360p 640x360 800 halved",
         ),
         ("portrait", video(720, 1280, 30, 2000), "720p 720x1280 copy, 480p 480x854 1400, 360p 360x640 800"),
+        (
+            "1080p portrait",
+            video(1080, 1920, 30, 2000),
+            "1080p 1080x1920 copy, 720p 720x1280 3000, 480p 480x854 1400, 360p 360x640 800",
+        ),
+        (
+            "ultrawide",
+            video(2560, 1080, 30, 2000),
+            "1080p 2560x1080 copy, 720p 1706x720 4000, 480p 1138x480 1870, 360p 854x360 1070",
+        ),
+        ("4:3", video(640, 480, 30, 2000), "480p 640x480 copy, 360p 480x360 600, 240p 320x240 300"),
+        ("240p", video(426, 240, 30, 2000), "240p 426x240 copy"),
+        (
+            "4K60",
+            video(3840, 2160, 60, 2000),
+            "2160p 3840x2160 copy, 720p 1280x720 4500, 480p 854x480 1400 halved, 360p 640x360 800 halved",
+        ),
+        ("1 fps", video(1280, 720, 1, 2000), "720p 1280x720 copy, 480p 854x480 420, 360p 640x360 240"),
+        (
+            "unknown rate",
+            video(1280, 720, 0, 2000),
+            "720p 1280x720 copy, 480p 854x480 1400, 360p 640x360 800",
+        ),
         ("480p", video(854, 480, 30, 2000), "480p 854x480 copy, 360p 640x360 800, 240p 428x240 400"),
         ("360p", video(640, 360, 30, 2000), "360p 640x360 copy, 240p 426x240 400"),
         ("tiny", video(320, 180, 30, 2000), "180p 320x180 copy"),
@@ -95,6 +118,59 @@ fn a_poor_source_is_not_made_richer() {
     check("copied", &source, &Wishes::default(), "720p 1280x720 copy, 480p 854x480 975, 360p 640x360 633");
     source.video.as_mut().unwrap().gop = Gop::LongerThan(MediaSpan::from_millis(4000));
     check("encoded", &source, &Wishes::default(), "720p 1280x720 1500, 480p 854x480 975, 360p 640x360 633");
+}
+
+#[test]
+fn no_rung_is_above_the_source_whatever_it_is() {
+    for (width, height) in
+        [(3840, 2160), (1280, 720), (720, 1280), (2560, 1080), (640, 480), (426, 240), (64, 36)]
+    {
+        for (fps, gop_ms) in [(0, 2000), (1, 2000), (15, 8333), (30, 2000), (60, 8333)] {
+            for bps in [None, Some(60_000), Some(140_000), Some(900_000), Some(40_000_000)] {
+                let name = format!("{width}x{height} at {fps}, {bps:?}, GOP {gop_ms} ms");
+                let mut source = video(width, height, fps, gop_ms);
+                source.video.as_mut().unwrap().bitrate_bps = bps;
+                let plan = plan(&source, &Wishes::default());
+                assert!(!plan.rungs.is_empty() && plan.rungs.len() <= 4, "{name}: {plan}");
+                assert!(
+                    plan.rungs.iter().all(|rung| rung.width <= width && rung.height <= height),
+                    "{name}: {plan}"
+                );
+                assert!(plan.rungs.is_sorted_by(|a, b| a.height > b.height), "{name}: {plan}");
+                let rates: Vec<u32> = plan
+                    .rungs
+                    .iter()
+                    .filter_map(|rung| match &rung.treatment {
+                        Treatment::Encode(settings) => Some(settings.bitrate_bps),
+                        Treatment::Copy => None,
+                    })
+                    .collect();
+                assert!(rates.is_sorted_by(|a, b| a >= b), "{name}: {plan}");
+                assert!(rates.iter().all(|rate| bps.is_none_or(|bps| *rate <= bps)), "{name}: {plan}");
+                let cost = estimate(&plan, &source);
+                assert!(cost.total() >= 0.0 && (cost.encode > 0.0) != rates.is_empty(), "{name}: {cost:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sound_alone_has_no_rungs_and_next_to_no_cost() {
+    let source = with_audio(Source::default(), &[0x11, 0x90]);
+    let plan = plan(&source, &Wishes::default());
+    assert!(plan.rungs.is_empty() && plan.audio == AudioPlan::Copy, "{plan}");
+    assert_eq!(estimate(&plan, &source).total(), 0.0);
+}
+
+#[test]
+fn a_ladder_costs_about_what_was_measured() {
+    let source = video(1920, 1080, 30, 2000);
+    let wishes = Wishes { preset: Preset::Veryfast, ..Wishes::default() };
+    let cost = estimate(&plan(&source, &wishes), &source);
+    assert!((cost.total() - (0.158 + 0.067 + 0.689)).abs() < 0.02, "{cost:?}");
+    let named = Wishes { encoder: EncoderName::H264Nvenc, ..wishes };
+    let plan = plan(&source, &named);
+    assert!(estimate(&plan, &source).encode < 0.1 && plan.to_string().contains("h264_nvenc"), "{plan}");
 }
 
 #[test]

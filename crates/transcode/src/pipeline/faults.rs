@@ -6,17 +6,19 @@ use media::{MediaTime, Packet, TrackId, TrackKind};
 use tokio::sync::mpsc;
 
 use super::Ended;
-use crate::{FAULT_MARK, Fault, Output, worker::attempts};
+use crate::{FAULT_MARK, Fault, Output, ladder::EncoderName, worker::attempts};
 
 /// What goes wrong at a certain frame.
 pub(super) fn inject(
     fault: &mut Option<Fault>,
     frames: u64,
+    encoder: EncoderName,
     outbox: &mpsc::Sender<Output>,
 ) -> Result<(), Ended> {
     match *fault {
         Some(Fault::AbortAtFrame(at)) if frames >= at => std::process::abort(),
         Some(Fault::HangAtFrame(at)) if frames >= at => hang(),
+        Some(Fault::LoseEncoderAtFrame(at)) if frames >= at => Err(Ended::Lost(encoder)),
         Some(Fault::BreakOutAtFrame(at)) if frames >= at => {
             *fault = None;
             outbox.blocking_send(Output::Tried(attempts::all())).map_err(|_| Ended::Abandoned)

@@ -38,6 +38,7 @@ use tokio::sync::mpsc;
 use crate::{
     AudioJob, Fault, Input, Job, Output, Stats, StillsJob, VideoJob, VideoRung,
     av::{self, CodecError, Picture},
+    ladder::EncoderName,
     source::SAME_TIME,
     transcoder::Progress,
 };
@@ -76,6 +77,9 @@ enum Ended {
     /// The decoder has made nothing of its input for too long.
     #[error("{packets} packets in a row could not be decoded; the last error: {last}")]
     Undecodable { packets: u32, last: String },
+    /// An encoder was lost by [`Fault::LoseEncoderAtFrame`].
+    #[error("{0} was lost on purpose")]
+    Lost(EncoderName),
     /// Nobody takes the output any more, or nobody gives input without having said `Finish`.
     #[error("the other side is gone")]
     Abandoned,
@@ -97,6 +101,17 @@ pub(crate) fn in_thread(
             let last = match panic::catch_unwind(running) {
                 Ok(Ok(())) => Output::Finished,
                 Ok(Err(Ended::Abandoned)) => return,
+                Ok(Err(Ended::Codec(error)))
+                    if error.encoder().is_some_and(|name| name != EncoderName::default()) =>
+                {
+                    Output::EncoderLost {
+                        encoder: error.encoder().unwrap_or_default(),
+                        cause: error.to_string(),
+                    }
+                }
+                Ok(Err(Ended::Lost(encoder))) => {
+                    Output::EncoderLost { encoder, cause: "lost on purpose".to_owned() }
+                }
                 Ok(Err(error)) => Output::Failed(error.to_string()),
                 Err(_) => {
                     Output::Failed("a fault of the pipeline itself; its panic is in the log".to_owned())
@@ -113,6 +128,8 @@ fn run(
     outbox: &mpsc::Sender<Output>,
     progress: &Arc<Progress>,
 ) -> Result<(), Ended> {
+    let first = job.video.as_ref().and_then(|video| video.rungs.first());
+    let encoder = first.map(|rung| rung.settings.encoder).unwrap_or_default();
     let mut video = job.video.map(|video| Video::open(video, job.stills, outbox, progress)).transpose()?;
     let mut sounds: Vec<Sound> = job.audio.iter().map(Sound::open).collect::<Result<_, _>>()?;
     let ready = Output::Ready {
@@ -166,7 +183,7 @@ fn run(
         }
         stats.inputs += 1;
         progress.set_stats(stats);
-        faults::inject(&mut fault, stats.frames_decoded, outbox)?;
+        faults::inject(&mut fault, stats.frames_decoded, encoder, outbox)?;
     }
     if let Some(mut video) = video {
         video.drain(&mut stats)?;

@@ -17,9 +17,9 @@ use tokio::sync::mpsc;
 use super::{
     Layer, Layers,
     protocol::{FromWorker, ToWorker, read, write},
-    sandbox,
+    sandbox, trial,
 };
-use crate::{Input, Job, Output, Stats, av, pipeline, transcoder::Progress};
+use crate::{Input, Job, Stats, av, pipeline, transcoder::Progress};
 
 /// Inputs read ahead of the decoder; more wait in the socket and then in the host.
 const READ_AHEAD: usize = 16;
@@ -37,7 +37,13 @@ const BADNESS: i32 = 500;
 
 /// What `sluice worker` runs; its standard input must be the host's socket. Ends when the job is done, or exits when the
 /// socket ends. To be called first thing in `main`: it blocks, so not inside a tokio runtime.
+///
+/// With `--try-encoder` behind it on the command line it tries one instead, for [`super::try_encoder`].
 pub fn worker_main() -> ExitCode {
+    let mut arguments = std::env::args().skip_while(|argument| argument != trial::ARGUMENT);
+    if arguments.next().is_some() {
+        return trial::run(arguments);
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -88,7 +94,7 @@ fn run() -> io::Result<()> {
     })?;
     let mut load_told = Instant::now();
     while let Some(message) = next {
-        let last = matches!(message, Output::Finished | Output::Failed(_));
+        let last = message.is_last();
         if last {
             voice.count(&progress)?;
         }
@@ -176,9 +182,17 @@ fn die_with_parent() {
     }
 }
 
+/// Limits this process's address space, in bytes (RLIMIT_AS): for a process that reads what strangers made.
+///
+/// # Errors
+/// When the system refuses.
+pub fn limit_memory(bytes: u64) -> io::Result<()> {
+    let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    Ok(rustix::process::setrlimit(Resource::As, limit)?)
+}
+
 fn limit(job: &Job) -> io::Result<()> {
-    let limit = Rlimit { current: Some(job.memory_limit), maximum: Some(job.memory_limit) };
-    rustix::process::setrlimit(Resource::As, limit)?;
+    limit_memory(job.memory_limit)?;
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     rustix::process::setrlimit(Resource::Core, none)?;
     if let Err(error) = rustix::process::nice(NICENESS) {

@@ -44,7 +44,16 @@ const EXIT_GRACE: Duration = Duration::from_secs(2);
 /// Lines of a worker's stderr that are logged in one second; a broken stream can cause thousands.
 const LOG_LINES_A_SECOND: u32 = 5;
 /// The only environment that a worker gets: it decodes what strangers send, and secrets stand in the rest.
-const PASSED_ON: [&str; 4] = ["LD_LIBRARY_PATH", "RUST_BACKTRACE", "LLVM_PROFILE_FILE", "TZ"];
+/// Those of accelerators tell their drivers which device is meant.
+pub(super) const PASSED_ON: [&str; 7] = [
+    "LD_LIBRARY_PATH",
+    "RUST_BACKTRACE",
+    "LLVM_PROFILE_FILE",
+    "TZ",
+    "LIBVA_DRIVER_NAME",
+    "LIBVA_DRIVERS_PATH",
+    "CUDA_VISIBLE_DEVICES",
+];
 /// How often a silent worker is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 /// Opening codecs may take so long.
@@ -225,9 +234,7 @@ impl Overseer {
                     shut_in(&layers);
                     let _ = self.progress.layers.set(layers);
                 }
-                Some(FromWorker::Output(last @ (Output::Finished | Output::Failed(_)))) => {
-                    return Ok(Some(last));
-                }
+                Some(FromWorker::Output(last)) if last.is_last() => return Ok(Some(last)),
                 Some(FromWorker::Output(output)) => {
                     if self.outbox.send(output).await.is_err() {
                         return Ok(None);

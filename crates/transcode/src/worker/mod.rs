@@ -19,8 +19,10 @@ mod guard;
 mod host;
 mod protocol;
 mod sandbox;
+mod trial;
 
-pub use child::worker_main;
+pub use child::{limit_memory, worker_main};
 pub(crate) use host::Host;
 pub(crate) use sandbox::attempts;
 pub use sandbox::{Layer, Layers, Sandbox, attempts::Attempt, check_sandbox};
+pub use trial::try_encoder;

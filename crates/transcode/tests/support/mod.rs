@@ -110,6 +110,9 @@ impl Made {
             Output::Failed(reason) => self.end = Some(Err(reason)),
             Output::Tried(attempts) => self.tried.push(attempts),
             Output::Still(still) => self.stills.push(still),
+            Output::EncoderLost { encoder, cause } => {
+                self.end = Some(Err(format!("{encoder} lost: {cause}")))
+            }
         }
     }
 

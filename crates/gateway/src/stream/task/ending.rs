@@ -53,10 +53,10 @@ impl Live {
         drop(run.overload); // its place with the governor is asked for anew
         let mut source = run.source;
         for video in source.video.iter_mut().chain(&mut source.more_video) {
-            video.gop = Gop::LongerThan(self.shared.settings.wishes.longest_segment);
+            video.gop = Gop::LongerThan(self.shared.settings.wishes_of(&self.name).longest_segment);
         }
         let Some(running) = &self.plan else { return };
-        let plan = ladder::replan(running, &source, &self.shared.settings.wishes);
+        let plan = ladder::replan(running, &source, self.shared.settings.wishes_of(&self.name));
         let Some(at) = self.packager.as_ref().map(Packager::end) else { return };
         self.enter(&source, plan, run.offset, at);
         if let Some(packager) = &mut self.packager {

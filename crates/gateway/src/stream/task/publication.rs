@@ -65,7 +65,8 @@ impl Live {
         if let Some(stale) = events.iter().rposition(|event| contradicts(&source, event)) {
             events.drain(..=stale);
         }
-        let wishes = &self.shared.settings.clone().wishes;
+        let settings = self.shared.settings.clone();
+        let wishes = settings.wishes_of(&self.name);
         let plan = match &self.plan {
             None => ladder::plan(&source, wishes),
             Some(running) if running.rungs.is_empty() == source.video.is_none() => {

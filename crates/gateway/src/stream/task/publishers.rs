@@ -25,7 +25,8 @@ impl Live {
     }
 
     pub(super) fn start_probing(&mut self, events: Vec<MediaEvent>) {
-        self.stage = Stage::Probing(Box::new(Intake::new(Probe::new(&self.shared.settings.wishes))));
+        self.stage =
+            Stage::Probing(Box::new(Intake::new(Probe::new(self.shared.settings.wishes_of(&self.name)))));
         for event in events {
             self.on_media(event);
         }

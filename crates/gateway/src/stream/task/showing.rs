@@ -4,7 +4,7 @@ use tokio::time::Instant;
 use tracing::{debug, error};
 
 use super::{Live, REPORT_EVERY, Run, Stage};
-use crate::stream::{report, saved::Saved};
+use crate::stream::{encoder::Encoder, report, saved::Saved};
 
 impl Live {
     /// Publishes finished segments; true when there were any.
@@ -50,10 +50,11 @@ impl Live {
     }
 
     pub(super) fn report(&mut self) {
-        let restarts = match &self.stage {
-            Stage::Running(Run { encoder: Some(encoder), .. }) => encoder.restarts(),
-            _ => 0,
+        let encoder = match &self.stage {
+            Stage::Running(Run { encoder, .. }) => encoder.as_ref(),
+            _ => None,
         };
+        let restarts = encoder.map_or(0, Encoder::restarts);
         let due = self.reported_at.is_none_or(|at| at.elapsed() >= REPORT_EVERY);
         if due && std::mem::take(&mut self.info_due) {
             self.reported_at = Some(Instant::now());
@@ -73,7 +74,7 @@ impl Live {
                 self.source.as_ref(),
                 self.plan.as_ref(),
                 &self.counters,
-                restarts,
+                encoder,
                 |nth| overload?.encoding(nth, packager?.shown(nth)),
             );
             self.listing.set_info(info);

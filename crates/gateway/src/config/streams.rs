@@ -1,0 +1,180 @@
+//! `[[stream]]`: settings of `[ladder]` for some streams alone, as tables of the configuration file.
+
+use toml::{Spanned, de::DeValue};
+
+use super::{Config, plain, settings::SETTINGS};
+use crate::desk::rules::Pattern;
+
+/// The name of the array of tables.
+pub(super) const KEY: &str = "stream";
+/// Tables at most, so that the one for a stream is found in no time.
+const MOST: usize = 1024;
+
+/// Behind the settings in the example file.
+pub(super) const EXAMPLE: &str = "
+# Settings of [ladder] for some streams alone, read from the top: the first whose name fits counts, the others do not.
+# What it leaves out is as in [ladder]. In this file only. `name` may hold * for any characters.
+#
+# [[stream]]
+# name = \"cam-*\"
+# mode = \"off\"
+#
+# [[stream]]
+# name = \"studio\"
+# preset = \"quality\"
+# rungs = [\"1080:6000k\", \"720:3500k\", \"360:900k\"]
+";
+
+/// What the operator wants of some streams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StreamRule {
+    /// Which streams, by their public names.
+    pub name: Pattern,
+    /// Settings by their full names, and their values as text; each has been read once and was sound.
+    settings: Vec<(&'static str, String)>,
+}
+
+impl StreamRule {
+    /// The configuration as it is for these streams.
+    pub(crate) fn apply(&self, config: &Config) -> Config {
+        let mut own = config.clone();
+        for (key, value) in &self.settings {
+            if let Some(setting) = setting(key) {
+                // Sound when it was read, and nothing else is looked at.
+                let _ = (setting.set)(&mut own, value);
+            }
+        }
+        own
+    }
+}
+
+fn setting(key: &str) -> Option<&'static super::Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// Settings of `[ladder]` that hold for the process, not for a stream.
+const COMMON: [&str; 1] = ["ladder.worker_memory"];
+
+fn own_keys() -> impl Iterator<Item = &'static str> {
+    let keys = SETTINGS.iter().map(|setting| setting.key);
+    keys.filter(|key| key.starts_with("ladder.") && !COMMON.contains(key))
+}
+
+/// Reads the tables. What is wrong goes to `faults`, with its place in the text; 0 where that is unknown.
+pub(super) fn read(value: &Spanned<DeValue<'_>>, faults: &mut Vec<(usize, String)>) -> Vec<StreamRule> {
+    let at = value.span().start;
+    let Some(items) = value.get_ref().as_array() else {
+        faults.push((at, format!("write each stream as a table: [[{KEY}]]")));
+        return Vec::new();
+    };
+    if items.len() > MOST {
+        faults.push((at, format!("{} tables of streams, at most {MOST}", items.len())));
+        return Vec::new();
+    }
+    items.iter().filter_map(|item| rule(item, faults)).collect()
+}
+
+fn rule(item: &Spanned<DeValue<'_>>, faults: &mut Vec<(usize, String)>) -> Option<StreamRule> {
+    let at = item.span().start;
+    let Some(table) = item.get_ref().as_table() else {
+        faults.push((at, format!("write each stream as a table: [[{KEY}]]")));
+        return None;
+    };
+    let before = faults.len();
+    let (mut name, mut settings) = (None, Vec::new());
+    for (key, value) in table {
+        let outcome = match (plain(value.get_ref()), key.get_ref().as_ref()) {
+            (None, _) => Err("expected a plain value or a list".to_owned()),
+            (Some(text), "name") => pattern(text).map(|pattern| name = Some(pattern)),
+            (Some(text), short) => sound(short, &text).map(|key| settings.push((key, text))),
+        };
+        if let Err(what) = outcome {
+            faults.push((key.span().start, format!("{KEY}.{}: {what}", key.get_ref())));
+        }
+    }
+    if faults.len() == before && name.is_none() {
+        faults.push((at, format!("{KEY}: a table needs a name; write name = \"*\" for all streams")));
+    }
+    let name = name.filter(|_| faults.len() == before)?;
+    Some(StreamRule { name, settings })
+}
+
+/// The full name of a setting whose value is sound.
+fn sound(short: &str, text: &str) -> Result<&'static str, String> {
+    let Some(key) = own_keys().find(|key| key.strip_prefix("ladder.") == Some(short)) else {
+        let known: Vec<_> = own_keys().filter_map(|key| key.strip_prefix("ladder.")).collect();
+        return Err(format!("a stream has name, {}", known.join(", ")));
+    };
+    let setting = setting(key).ok_or_else(|| "no such setting".to_owned())?;
+    (setting.set)(&mut Config::default(), text).map(|()| key)
+}
+
+fn pattern(text: String) -> Result<Pattern, String> {
+    let pattern = Pattern(text);
+    match pattern.literal().map(str::parse::<media::StreamName>) {
+        Some(Err(bad)) => Err(bad.to_string()),
+        _ => Ok(pattern),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use transcode::ladder::Preset;
+
+    use super::super::load;
+    use crate::config::Config;
+
+    fn read(text: &str) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.toml");
+        std::fs::write(&path, text).unwrap();
+        load(Some(&path), std::iter::empty(), &[]).map_err(|faults| faults.to_string())
+    }
+
+    #[test]
+    fn a_stream_has_its_own_and_the_rest_of_the_common() {
+        let config = read(
+            "[[stream]]\nname = \"cam-*\"\nmode = \"off\"\n[[stream]]\nname = \"studio\"\npreset = \"quality\"\n\
+             rungs = [\"720:3500k\", \"360:900k\"]\n[ladder]\npreset = \"economy\"\nrungs = [\"480:1400k\"]\n",
+        )
+        .unwrap();
+        let own = |at: usize| config.streams[at].apply(&config);
+        assert_eq!(
+            (own(0).ladder, own(0).preset, own(0).rungs),
+            (false, Preset::Economy, vec![(480, 1_400_000)])
+        );
+        let studio = own(1);
+        assert_eq!((studio.ladder, studio.preset), (true, Preset::Quality));
+        assert_eq!(studio.rungs, [(720, 3_500_000), (360, 900_000)]);
+        assert!(config.streams[0].name.matches("cam-7") && !config.streams[1].name.matches("cam-7"));
+    }
+
+    #[test]
+    fn the_example_is_sound() {
+        let live: String = super::EXAMPLE
+            .lines()
+            .skip_while(|line| !line.contains("[["))
+            .map(|line| format!("{}\n", line.trim_start_matches('#').trim_start()))
+            .collect();
+        assert_eq!(read(&live).unwrap().streams.len(), 2);
+    }
+
+    #[test]
+    fn faults_are_told_with_their_lines() {
+        let faults = read(
+            "[[stream]]\nname = \"a b\"\n[[stream]]\nname = \"a\"\npreset = \"placebo\"\nbitrate = 7\n\
+             worker_memory = \"1GiB\"\n[[stream]]\nmode = \"off\"\n",
+        )
+        .unwrap_err();
+        for want in [
+            ":2: stream.name",
+            ":5: stream.preset",
+            ":6: stream.bitrate",
+            ":7: stream.worker_memory",
+            "needs a name",
+        ] {
+            assert!(faults.contains(want), "{want}: {faults}");
+        }
+        assert!(read("stream = 7\n").unwrap_err().contains("[[stream]]"));
+    }
+}
