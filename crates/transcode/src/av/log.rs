@@ -11,6 +11,7 @@ static ONCE: Once = Once::new();
 /// whole process.
 pub(crate) fn quiet() {
     ONCE.call_once(|| {
+        ffmpeg_next::util::error::register_all(); // or its errors have no words
         ffmpeg_next::util::log::set_level(Level::Error);
         route::install();
     });
@@ -18,7 +19,10 @@ pub(crate) fn quiet() {
 
 /// Leaves FFmpeg's errors on stderr, which the host of a worker reads.
 pub(crate) fn to_stderr() {
-    ONCE.call_once(|| ffmpeg_next::util::log::set_level(Level::Error));
+    ONCE.call_once(|| {
+        ffmpeg_next::util::error::register_all();
+        ffmpeg_next::util::log::set_level(Level::Error);
+    });
 }
 
 /// Where C's `va_list` is handed on as a pointer; elsewhere FFmpeg keeps writing to stderr.
