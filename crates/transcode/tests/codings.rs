@@ -157,10 +157,10 @@ fn every_coding_has_its_decoder() {
 
 #[tokio::test]
 async fn a_source_of_uneven_frames_keeps_them_all_and_its_cap() {
-    // 60 a second for half a second, then 7.5 a second for half a second, and so on
+    // 7.5 a second at first, from a quarter of a second on 60 a second for half a second, then 7.5 again, and so on
     let clip = clip(
         "mkv",
-        "-f lavfi -i testsrc2=size=640x360:rate=60,noise=alls=60:allf=t,select='lt(mod(n,60),30)+not(mod(n,8))' \
+        "-f lavfi -i testsrc2=size=640x360:rate=60,noise=alls=60:allf=t,select='lt(mod(n+45,60),30)+not(mod(n,8))' \
          -t 8 -vsync vfr -c:v libx264 -preset veryfast -g 34 -keyint_min 34 -sc_threshold 0 -bf 2 -b:v 6M",
     );
     let (source, plan, job) = planned(&clip.path, &small());
