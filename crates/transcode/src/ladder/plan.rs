@@ -195,8 +195,8 @@ fn ladder(video: &VideoSource, wishes: &Wishes, audio_bps: u32, obstacle: Option
     }
     for wish in below {
         let limit = above.map(|above| (f64::from(above) * STEP) as u32);
-        if wish.bitrate_bps.is_none() && limit.is_some_and(|limit| limit < LEAST_BITRATE) && !rungs.is_empty()
-        {
+        let chosen = wishes.rungs.is_empty();
+        if chosen && limit.is_some_and(|limit| limit < LEAST_BITRATE) && !rungs.is_empty() {
             break; // the one above is as small as a picture can be
         }
         let reason = "encoded: for viewers with less bandwidth".to_owned();
