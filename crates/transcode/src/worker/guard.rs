@@ -120,6 +120,10 @@ impl Guard {
                 self.sounds(audio)
             }
             Output::Failed(_) => Ok(()),
+            Output::EncoderLost { encoder, .. } => {
+                let own = self.rungs.iter().any(|rung| rung.settings.encoder == *encoder);
+                if own { Ok(()) } else { no(&format!("that {encoder} was lost, which it has not")) }
+            }
             _ if !self.ready => no("outputs before its codecs are open"),
             Output::Video { rung, packet } => {
                 let at_rung = self.accounts.get_mut(*rung).filter(|_| *rung < self.rungs.len());
@@ -320,6 +324,13 @@ mod tests {
             ("readiness again", ready(3)),
             ("too much", sound(3, TrackKind::Audio, 0, 3 << 20)),
             ("an unasked rung's end", FromWorker::Output(Output::Drained { rung: 0 })),
+            (
+                "the loss of an encoder that it has not",
+                FromWorker::Output(Output::EncoderLost {
+                    encoder: crate::ladder::EncoderName::default(),
+                    cause: String::new(),
+                }),
+            ),
             (
                 "a load of a rung",
                 FromWorker::Load(Load { rungs: vec![Default::default()], ..Load::default() }),
