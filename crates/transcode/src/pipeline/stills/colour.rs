@@ -54,18 +54,21 @@ pub(super) fn to_jfif(picture: &mut Picture, matrix: u8) {
     let luma_of: Vec<i32> = (0..256).map(|y| (y - 16) * (255 * 65536 / 219) + half).collect();
     let (width, height) = (picture.width() as usize / 2, picture.height() as usize / 2);
     let strides = [0, 1, 2].map(|plane| picture.stride(plane));
+    let center = (128 << POINT) + half;
     let mut lift = vec![0; width];
+    let (mut cb_row, mut cr_row) = (vec![0; width], vec![0; width]);
     for row in 0..height {
-        for (column, lift) in lift.iter_mut().enumerate() {
-            let at = |plane: usize| row * strides[plane] + column;
-            let cb = i32::from(picture.plane(1)[at(1)]) - 128;
-            let cr = i32::from(picture.plane(2)[at(2)]) - 128;
-            let mix = |factors: [i32; 2]| factors[0] * cb + factors[1] * cr;
+        cb_row.copy_from_slice(&picture.plane(1)[row * strides[1]..][..width]);
+        cr_row.copy_from_slice(&picture.plane(2)[row * strides[2]..][..width]);
+        for ((lift, cb), cr) in lift.iter_mut().zip(&mut cb_row).zip(&mut cr_row) {
+            let from = [i32::from(*cb) - 128, i32::from(*cr) - 128];
+            let mix = |factors: [i32; 2]| factors[0] * from[0] + factors[1] * from[1];
             *lift = mix(to_luma);
-            let center = (128 << POINT) + half;
-            picture.plane_mut(1)[at(1)] = clamp(mix(to_cb) + center);
-            picture.plane_mut(2)[at(2)] = clamp(mix(to_cr) + center);
+            *cb = clamp(mix(to_cb) + center);
+            *cr = clamp(mix(to_cr) + center);
         }
+        picture.plane_mut(1)[row * strides[1]..][..width].copy_from_slice(&cb_row);
+        picture.plane_mut(2)[row * strides[2]..][..width].copy_from_slice(&cr_row);
         for line in [2 * row, 2 * row + 1] {
             let line = &mut picture.plane_mut(0)[line * strides[0]..][..2 * width];
             for (pair, lift) in line.chunks_exact_mut(2).zip(&lift) {
