@@ -23,17 +23,12 @@ use std::{
 use media::{FrameRate, MediaSpan};
 use transcode::{
     Load,
-    ladder::{EncodeSettings, Plan, Preset, Treatment},
+    ladder::{self, Estimate, Plan, Rung},
     source::Source,
 };
 
 pub(crate) use self::core::{Admission, Ladder, NoRoom, Settings, Why, Work};
 use self::{core::Core, cpu::Cpu};
-
-/// CPU seconds for a million luma samples: encoding with `veryfast` and scaling to them, and decoding. Of a core of
-/// 2020 or later; corrected by what is measured.
-const ENCODE: f64 = 0.016;
-const DECODE: f64 = 0.0026;
 
 /// One for the process; clones share it. Its lock is held for moments, and never across an await.
 #[derive(Debug, Clone)]
@@ -109,42 +104,16 @@ impl Drop for Ticket {
 impl Ladder {
     /// The work of a plan; `None` where no picture is encoded.
     pub(crate) fn of(plan: &Plan, source: &Source) -> Option<Self> {
-        let feed = plan.rungs.iter().find(|rung| !rung.is_copy())?.track;
-        let samples = |(width, height): (u32, u32), rate: Option<FrameRate>| {
-            f64::from(width) * f64::from(height) * rate.map_or(30.0, FrameRate::as_f64)
-        };
-        let decode = source
-            .pictures()
-            .find(|video| video.track == feed)
-            .map_or(0.0, |video| samples(video.config.dimensions(), video.frame_rate) / 1e6 * DECODE);
-        let work = |rung: &transcode::ladder::Rung| match &rung.treatment {
-            Treatment::Copy => None,
-            Treatment::Encode(settings) => {
-                let size = samples((rung.width, rung.height), rung.frame_rate);
-                Some(Work { size, guess: size / 1e6 * ENCODE * effort(settings) })
-            }
+        let encoded = plan.rungs.iter().filter_map(|rung| Some((rung, ladder::estimate_rung(rung, source)?)));
+        let work = |(rung, cost): (&Rung, Estimate)| {
+            let rate = rung.frame_rate.map_or(30.0, FrameRate::as_f64);
+            let size = f64::from(rung.width) * f64::from(rung.height) * rate;
+            Work { size, guess: cost.scale + cost.encode }
         };
         Some(Self {
-            decode,
-            rungs: plan.rungs.iter().filter_map(work).collect(),
-            copied: plan.rungs.iter().any(transcode::ladder::Rung::is_copy),
+            decode: encoded.clone().next()?.1.decode,
+            rungs: encoded.map(work).collect(),
+            copied: plan.rungs.iter().any(Rung::is_copy),
         })
-    }
-}
-
-/// The work of an encoder's settings against `veryfast`.
-fn effort(settings: &EncodeSettings) -> f64 {
-    if settings.encoder.is_hardware() {
-        return 0.1; // scaling, and handing the pictures over
-    }
-    match settings.preset {
-        Preset::Ultrafast => 0.5,
-        Preset::Economy => 0.65,
-        Preset::Auto | Preset::Superfast => 0.75,
-        Preset::Quality => 1.5,
-        Preset::Veryfast => 1.0,
-        Preset::Faster => 1.7,
-        Preset::Fast => 2.0,
-        Preset::Medium => 3.0,
     }
 }

@@ -1,8 +1,9 @@
 //! What a ladder will cost, before it runs: for the operator who looks at a plan. The true cost is measured when it runs.
 
+use media::FrameRate;
 use serde::Serialize;
 
-use super::{EncoderName, Plan, Preset, Treatment};
+use super::{EncoderName, Plan, Preset, Rung, Treatment};
 use crate::source::Source;
 
 /// CPU seconds for a million luma samples, of one core of a server of 2023: 1080p30 decodes in 0.158 s a second, and the
@@ -36,22 +37,34 @@ impl Estimate {
 /// What `plan` is expected to cost with pictures as busy as those of usual video.
 pub fn estimate(plan: &Plan, source: &Source) -> Estimate {
     let mut sum = Estimate::default();
-    let samples = |size: (u32, u32), rate: Option<media::FrameRate>| {
-        f64::from(size.0) * f64::from(size.1) * rate.map_or(30.0, media::FrameRate::as_f64) / 1e6
-    };
     for rung in &plan.rungs {
-        let Treatment::Encode(settings) = &rung.treatment else { continue };
-        let feed = source.pictures().find(|video| video.track == rung.track);
+        let Some(cost) = estimate_rung(rung, source) else { continue };
         // All encoded rungs are made of one track, decoded once.
-        sum.decode = feed.map_or(0.0, |video| DECODE * samples(video.dimensions(), video.frame_rate));
-        let made = samples((rung.width, rung.height), rung.frame_rate);
-        if feed.is_none_or(|video| video.dimensions() != (rung.width, rung.height)) {
-            sum.scale += SCALE * made;
-        }
-        sum.encode += ENCODE * made * work(settings.encoder, settings.preset);
+        sum.decode = cost.decode;
+        sum.scale += cost.scale;
+        sum.encode += cost.encode;
     }
     sum.sound = SOUND * plan.encoded_sounds() as f64;
     sum
+}
+
+/// The same for one rung, with the decoding that all encoded rungs share and without sound; `None` where it is copied.
+pub fn estimate_rung(rung: &Rung, source: &Source) -> Option<Estimate> {
+    let Treatment::Encode(settings) = &rung.treatment else { return None };
+    let feed = source.pictures().find(|video| video.track == rung.track);
+    let size = (rung.width, rung.height);
+    let made = samples(size, rung.frame_rate);
+    Some(Estimate {
+        decode: feed.map_or(0.0, |video| DECODE * samples(video.dimensions(), video.frame_rate)),
+        scale: if feed.is_some_and(|video| video.dimensions() == size) { 0.0 } else { SCALE * made },
+        encode: ENCODE * made * work(settings.encoder, settings.preset),
+        sound: 0.0,
+    })
+}
+
+/// Millions of luma samples a second.
+fn samples((width, height): (u32, u32), rate: Option<FrameRate>) -> f64 {
+    f64::from(width) * f64::from(height) * rate.map_or(30.0, FrameRate::as_f64) / 1e6
 }
 
 /// Beside x264's `veryfast`.

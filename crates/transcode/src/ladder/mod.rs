@@ -25,7 +25,7 @@ use std::fmt;
 use media::{FrameRate, MediaSpan, TrackId};
 use serde::{Deserialize, Serialize};
 
-pub use cost::{Estimate, estimate};
+pub use cost::{Estimate, estimate, estimate_rung};
 pub use encoder::{BadEncoder, BadPreset, EncoderName, Preset};
 pub use plan::plan;
 pub use replan::replan;
