@@ -8,6 +8,7 @@ mod limits;
 mod rules;
 mod settings;
 mod streams;
+mod tables;
 pub(crate) mod units;
 
 use std::{fmt, path::Path};

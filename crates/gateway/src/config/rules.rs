@@ -2,15 +2,15 @@
 
 use toml::{Spanned, de::DeValue};
 
-use super::plain;
+use super::tables::{Tables, stream_name};
 use crate::desk::rules::{KeyHash, Pattern, Rule};
 
 /// The name of the array of tables.
 pub(super) const KEY: &str = "publish.rule";
 /// Shortest key in clear: shorter ones are guessed.
 const KEY_MIN: usize = 8;
-/// Rules at most, so that a publisher is decided about in no time.
-const RULES_MAX: usize = 1024;
+/// At most so many that a publisher is decided about in no time.
+const TABLES: Tables = Tables { key: KEY, noun: "rule", most: 1024 };
 
 /// Behind the settings in the example file.
 pub(super) const EXAMPLE: &str = "
@@ -33,48 +33,22 @@ pub(super) const EXAMPLE: &str = "
 
 /// Reads the tables. What is wrong goes to `faults`, with its place in the text; 0 where that is unknown.
 pub(super) fn read(value: &Spanned<DeValue<'_>>, faults: &mut Vec<(usize, String)>) -> Vec<Rule> {
-    let Some(items) = value.get_ref().as_array() else {
-        faults.push((0, format!("{KEY}: write each rule as a table: [[{KEY}]]")));
-        return Vec::new();
-    };
-    if items.len() > RULES_MAX {
-        faults.push((0, format!("{KEY}: {} rules, at most {RULES_MAX}", items.len())));
-        return Vec::new();
-    }
-    items.iter().filter_map(|item| rule(item, faults)).collect()
-}
-
-fn rule(item: &Spanned<DeValue<'_>>, faults: &mut Vec<(usize, String)>) -> Option<Rule> {
-    let at = item.span().start;
-    let Some(table) = item.get_ref().as_table() else {
-        faults.push((at, format!("{KEY}: write each rule as a table: [[{KEY}]]")));
-        return None;
-    };
-    let mut rule =
-        Rule { app: None, name: None, key: None, address: Default::default(), allow: true, reason: None };
-    let before = faults.len();
-    for (key, value) in table {
-        let outcome = match plain(value.get_ref()) {
-            Some(text) => set(&mut rule, key.get_ref(), text),
-            None => Err("expected a plain value or a list".to_owned()),
-        };
-        if let Err(what) = outcome {
-            faults.push((key.span().start, format!("{KEY}.{}: {what}", key.get_ref())));
+    TABLES.read(value, faults, |table, faults| {
+        let mut rule =
+            Rule { app: None, name: None, key: None, address: Default::default(), allow: true, reason: None };
+        let sound = table.fields(faults, |key, text| set(&mut rule, key, text));
+        if sound && table.is_empty() {
+            table.fault(faults, "a rule that names nothing lets everybody publish; write allow = true");
+            return None;
         }
-    }
-    if faults.len() == before && table.is_empty() {
-        faults.push((
-            at,
-            format!("{KEY}: a rule that names nothing lets everybody publish; write allow = true"),
-        ));
-    }
-    (faults.len() == before).then_some(rule)
+        sound.then_some(rule)
+    })
 }
 
 fn set(rule: &mut Rule, key: &str, text: String) -> Result<(), String> {
     match key {
         "app" => rule.app = Some(Pattern(text)),
-        "name" => rule.name = Some(name(text)?),
+        "name" => rule.name = Some(stream_name(text)?),
         "key" => rule.key = Some(hash(&text)?),
         "address" => rule.address = text.parse().map_err(|bad: ingest::BadAddress| bad.to_string())?,
         "allow" => rule.allow = text.parse().map_err(|_| format!("{text:?} is not true or false"))?,
@@ -82,14 +56,6 @@ fn set(rule: &mut Rule, key: &str, text: String) -> Result<(), String> {
         _ => return Err("a rule has app, name, key, address, allow and reason".to_owned()),
     }
     Ok(())
-}
-
-fn name(text: String) -> Result<Pattern, String> {
-    let pattern = Pattern(text);
-    match pattern.literal().map(str::parse::<media::StreamName>) {
-        Some(Err(bad)) => Err(bad.to_string()),
-        _ => Ok(pattern),
-    }
 }
 
 fn hash(text: &str) -> Result<KeyHash, String> {
@@ -104,15 +70,8 @@ fn hash(text: &str) -> Result<KeyHash, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::load;
-    use crate::{config::Config, desk::rules::KeyHash};
-
-    fn read(text: &str) -> Result<Config, String> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("s.toml");
-        std::fs::write(&path, text).unwrap();
-        load(Some(&path), std::iter::empty(), &[]).map_err(|faults| faults.to_string())
-    }
+    use super::super::tables::testing::{read, uncommented};
+    use crate::desk::rules::KeyHash;
 
     #[test]
     fn rules_are_read_in_order() {
@@ -132,11 +91,7 @@ mod tests {
 
     #[test]
     fn the_example_of_rules_is_sound() {
-        let live: String = super::EXAMPLE
-            .lines()
-            .skip_while(|line| !line.contains("[["))
-            .map(|line| format!("{}\n", line.trim_start_matches('#').trim_start()))
-            .collect();
+        let live = uncommented(super::EXAMPLE);
         let live = live.replace("HEX", &"0".repeat(64));
         assert_eq!(read(&live).unwrap().rules.len(), 3);
     }

@@ -2,13 +2,16 @@
 
 use toml::{Spanned, de::DeValue};
 
-use super::{Config, plain, settings::SETTINGS};
+use super::{
+    Config,
+    settings::SETTINGS,
+    tables::{Tables, stream_name},
+};
 use crate::desk::rules::Pattern;
 
 /// The name of the array of tables.
 pub(super) const KEY: &str = "stream";
-/// Tables at most, so that the one for a stream is found in no time.
-const MOST: usize = 1024;
+const TABLES: Tables = Tables { key: KEY, noun: "stream", most: 1024 };
 
 /// Behind the settings in the example file.
 pub(super) const EXAMPLE: &str = "
@@ -53,50 +56,33 @@ fn setting(key: &str) -> Option<&'static super::Setting> {
 }
 
 /// Settings of `[ladder]` that hold for the process, not for a stream.
-const COMMON: [&str; 1] = ["ladder.worker_memory"];
+const COMMON: [&str; 5] = [
+    "ladder.worker_memory",
+    "ladder.sandbox",
+    "ladder.latency_ceiling",
+    "ladder.cpu_budget",
+    "ladder.admission",
+];
 
 fn own_keys() -> impl Iterator<Item = &'static str> {
     let keys = SETTINGS.iter().map(|setting| setting.key);
     keys.filter(|key| key.starts_with("ladder.") && !COMMON.contains(key))
 }
 
-/// Reads the tables. What is wrong goes to `faults`, with its place in the text; 0 where that is unknown.
+/// Reads the tables. What is wrong goes to `faults`, with its place in the text.
 pub(super) fn read(value: &Spanned<DeValue<'_>>, faults: &mut Vec<(usize, String)>) -> Vec<StreamRule> {
-    let at = value.span().start;
-    let Some(items) = value.get_ref().as_array() else {
-        faults.push((at, format!("write each stream as a table: [[{KEY}]]")));
-        return Vec::new();
-    };
-    if items.len() > MOST {
-        faults.push((at, format!("{} tables of streams, at most {MOST}", items.len())));
-        return Vec::new();
-    }
-    items.iter().filter_map(|item| rule(item, faults)).collect()
-}
-
-fn rule(item: &Spanned<DeValue<'_>>, faults: &mut Vec<(usize, String)>) -> Option<StreamRule> {
-    let at = item.span().start;
-    let Some(table) = item.get_ref().as_table() else {
-        faults.push((at, format!("write each stream as a table: [[{KEY}]]")));
-        return None;
-    };
-    let before = faults.len();
-    let (mut name, mut settings) = (None, Vec::new());
-    for (key, value) in table {
-        let outcome = match (plain(value.get_ref()), key.get_ref().as_ref()) {
-            (None, _) => Err("expected a plain value or a list".to_owned()),
-            (Some(text), "name") => pattern(text).map(|pattern| name = Some(pattern)),
-            (Some(text), short) => sound(short, &text).map(|key| settings.push((key, text))),
-        };
-        if let Err(what) = outcome {
-            faults.push((key.span().start, format!("{KEY}.{}: {what}", key.get_ref())));
+    TABLES.read(value, faults, |table, faults| {
+        let (mut name, mut settings) = (None, Vec::new());
+        let sound = table.fields(faults, |key, text| match key {
+            "name" => stream_name(text).map(|pattern| name = Some(pattern)),
+            short => sound(short, &text).map(|key| settings.push((key, text))),
+        });
+        if sound && name.is_none() {
+            table.fault(faults, "a table needs a name; write name = \"*\" for all streams");
         }
-    }
-    if faults.len() == before && name.is_none() {
-        faults.push((at, format!("{KEY}: a table needs a name; write name = \"*\" for all streams")));
-    }
-    let name = name.filter(|_| faults.len() == before)?;
-    Some(StreamRule { name, settings })
+        let name = name.filter(|_| sound)?;
+        Some(StreamRule { name, settings })
+    })
 }
 
 /// The full name of a setting whose value is sound.
@@ -109,27 +95,11 @@ fn sound(short: &str, text: &str) -> Result<&'static str, String> {
     (setting.set)(&mut Config::default(), text).map(|()| key)
 }
 
-fn pattern(text: String) -> Result<Pattern, String> {
-    let pattern = Pattern(text);
-    match pattern.literal().map(str::parse::<media::StreamName>) {
-        Some(Err(bad)) => Err(bad.to_string()),
-        _ => Ok(pattern),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use transcode::ladder::Preset;
 
-    use super::super::load;
-    use crate::config::Config;
-
-    fn read(text: &str) -> Result<Config, String> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("s.toml");
-        std::fs::write(&path, text).unwrap();
-        load(Some(&path), std::iter::empty(), &[]).map_err(|faults| faults.to_string())
-    }
+    use super::super::tables::testing::{read, uncommented};
 
     #[test]
     fn a_stream_has_its_own_and_the_rest_of_the_common() {
@@ -151,11 +121,7 @@ mod tests {
 
     #[test]
     fn the_example_is_sound() {
-        let live: String = super::EXAMPLE
-            .lines()
-            .skip_while(|line| !line.contains("[["))
-            .map(|line| format!("{}\n", line.trim_start_matches('#').trim_start()))
-            .collect();
+        let live = uncommented(super::EXAMPLE);
         assert_eq!(read(&live).unwrap().streams.len(), 2);
     }
 
@@ -174,6 +140,11 @@ mod tests {
             "needs a name",
         ] {
             assert!(faults.contains(want), "{want}: {faults}");
+        }
+        for key in super::COMMON {
+            let line = format!("{} = \"1\"", key.trim_start_matches("ladder."));
+            let told = read(&format!("[[stream]]\nname = \"a\"\n{line}\n")).unwrap_err();
+            assert!(told.contains("a stream has name"), "{key} is the process's: {told}");
         }
         assert!(read("stream = 7\n").unwrap_err().contains("[[stream]]"));
     }
