@@ -15,6 +15,7 @@
 //! keeps, bounded in bytes and span; when the ladder cannot keep up, rungs are shed
 //! ([`crate::governor`]); what is too late still becomes gaps ([`packager`]).
 
+mod deaths;
 mod encoder;
 mod intake;
 mod lateness;

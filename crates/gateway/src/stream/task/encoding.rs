@@ -6,7 +6,7 @@ use tracing::{debug, warn};
 use transcode::{Input, Output, Still};
 
 use super::{Live, Run, Stage};
-use crate::stream::encoder::{Heard, Remedy};
+use crate::stream::{deaths::Remedy, encoder::Heard};
 
 /// While its encoder rests, a rung's segments are given up when they are so late.
 const GIVEN_UP_LATE: MediaSpan = MediaSpan::from_millis(4_000);
