@@ -4,6 +4,7 @@
 //! all sources are told at once, with the line for a file.
 
 mod captions;
+mod encoding;
 mod limits;
 mod rules;
 mod settings;
@@ -14,13 +15,11 @@ pub(crate) mod units;
 use std::{fmt, path::Path};
 
 pub(crate) use captions::Captions;
-pub(crate) use settings::{
-    Config, LogFormat, OBEY_FAULT_MARKS, OnShutdown, PlayAccess, SETTINGS, Setting, UserAuth,
-};
+pub(crate) use settings::{Config, LogFormat, OBEY_FAULT_MARKS, OnShutdown, PlayAccess, Setting, UserAuth};
 
 /// Every setting, in the order of the example file.
 fn all() -> impl Iterator<Item = &'static Setting> {
-    SETTINGS.iter().chain(limits::SETTINGS)
+    settings::SETTINGS.iter().chain(encoding::SETTINGS).chain(limits::SETTINGS)
 }
 
 /// One thing that is wrong with the configuration.

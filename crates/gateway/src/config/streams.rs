@@ -4,7 +4,7 @@ use toml::{Spanned, de::DeValue};
 
 use super::{
     Config,
-    settings::SETTINGS,
+    encoding::SETTINGS,
     tables::{Tables, stream_name},
 };
 use crate::desk::rules::Pattern;
