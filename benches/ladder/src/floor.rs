@@ -2,12 +2,7 @@
 //! in turn from one thread, each with one thread, and nothing beside. The thread's CPU clock is read around each call.
 
 use ffmpeg_next::{
-    Dictionary, Packet, Rational, codec, encoder,
-    format::Pixel,
-    frame,
-    media::Type,
-    picture,
-    software::scaling::{Context as Scaler, Flags},
+    Dictionary, Discard, Packet, Rational, codec, encoder, filter, format::Pixel, frame, media::Type, picture,
 };
 use rustix::time::{ClockId, clock_gettime};
 use transcode::{VideoRung, ladder};
@@ -15,7 +10,7 @@ use transcode::{VideoRung, ladder};
 use crate::Task;
 
 struct Rung {
-    scaler: Scaler,
+    scaler: filter::Graph,
     picture: frame::Video,
     encoder: encoder::Video,
     scale: f64,
@@ -31,23 +26,15 @@ pub(crate) fn run(task: &Task) {
     let mut context = codec::Context::from_parameters(stream.parameters()).expect("a codec");
     context.set_threading(codec::threading::Config { count: 1, ..Default::default() });
     let mut decoder = context.decoder().video().expect("a decoder");
+    decoder.skip_loop_filter(Discard::NonReference);
     let mut from = (decoder.width(), decoder.height());
     let mut rungs: Vec<Rung> = job
         .rungs
         .iter()
         .map(|rung| {
             let opened = Rung {
-                scaler: Scaler::get(
-                    Pixel::YUV420P,
-                    from.0,
-                    from.1,
-                    Pixel::YUV420P,
-                    rung.width,
-                    rung.height,
-                    Flags::BICUBIC,
-                )
-                .expect("a scaler"),
-                picture: frame::Video::new(Pixel::YUV420P, rung.width, rung.height),
+                scaler: scaler(from, rung),
+                picture: frame::Video::empty(),
                 encoder: encode_with(rung),
                 scale: 0.0,
                 encode: 0.0,
@@ -100,7 +87,12 @@ fn push(rungs: &mut [Rung], source: &frame::Video, index: i64, packet: &mut Pack
         let (larger, rest) = rungs.split_at_mut(at);
         let rung = &mut rest[0];
         let from = larger.last().map_or(source, |rung| &rung.picture);
-        rung.scale += timed(|| rung.scaler.run(from, &mut rung.picture).expect("it scales"));
+        rung.scale += timed(|| {
+            // It takes the picture; the encoder of that size has its own reference by now.
+            rung.scaler.get("in").expect("an input").source().add(from).expect("it scales");
+            rung.picture = frame::Video::empty();
+            rung.scaler.get("out").expect("an output").sink().frame(&mut rung.picture).expect("it scales");
+        });
         rung.picture.set_pts(Some(index * 3000));
         let kind = if index % 60 == 0 { picture::Type::I } else { picture::Type::None };
         rung.picture.set_kind(kind);
@@ -109,6 +101,21 @@ fn push(rungs: &mut [Rung], source: &frame::Video, index: i64, packet: &mut Pack
             while rung.encoder.receive_packet(packet).is_ok() {}
         });
     }
+}
+
+/// zimg, as the pipeline uses it.
+fn scaler(from: (u32, u32), rung: &VideoRung) -> filter::Graph {
+    let find = |name| filter::find(name).expect("a filter");
+    let mut graph = filter::Graph::new();
+    let input =
+        format!("video_size={}x{}:pix_fmt=yuv420p:time_base=1/90000:pixel_aspect=1/1", from.0, from.1);
+    graph.add(&find("buffer"), "in", &input).expect("an input");
+    graph.add(&find("buffersink"), "out", "").expect("an output");
+    let steps = format!("zscale=w={}:h={}:filter=lanczos:threads=1,setsar=1", rung.width, rung.height);
+    let parser = graph.output("in", 0).and_then(|parser| parser.input("out", 0)).expect("two ends");
+    parser.parse(&steps).expect("steps");
+    graph.validate().expect("a graph");
+    graph
 }
 
 fn encode_with(rung: &VideoRung) -> encoder::Video {

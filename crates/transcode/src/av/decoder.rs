@@ -4,6 +4,7 @@ use ffmpeg_next::{
     Dictionary, Packet,
     codec::{self, packet, threading},
     decoder,
+    ffi::AVDiscard,
 };
 use media::VideoConfig;
 
@@ -22,9 +23,17 @@ pub(crate) struct VideoDecoder {
     what: &'static str,
 }
 
+/// How much of the in-loop filter (ISO/IEC 14496-10 §8.7) is run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Deblock {
+    All,
+    /// Only what other pictures are predicted from; the edges of blocks stay in the others, and nothing adds up.
+    References,
+}
+
 impl VideoDecoder {
     /// Opens a decoder with `threads` frame threads; one is cheapest, more are for pictures too large for one core.
-    pub(crate) fn open(config: &VideoConfig, threads: usize) -> Result<Self, CodecError> {
+    pub(crate) fn open(config: &VideoConfig, threads: usize, deblock: Deblock) -> Result<Self, CodecError> {
         let (codec, what) = video_decoder(config)?;
         let mut context = codec::Context::new_with_codec(codec);
         match config {
@@ -42,6 +51,10 @@ impl VideoDecoder {
             count: threads.max(1),
             ..threading::Config::default()
         });
+        if deblock == Deblock::References {
+            // SAFETY: a plain field of a valid context, to be set by the user before it is opened.
+            unsafe { (*context.as_mut_ptr()).skip_loop_filter = AVDiscard::AVDISCARD_NONREF };
+        }
         let mut options = Dictionary::new();
         options.set("max_pixels", MAX_PIXELS);
         let decoder = context

@@ -74,6 +74,12 @@ impl Filter {
         }
     }
 
+    /// For a graph that makes one picture of each at once: puts one in and takes out what became of it.
+    pub(crate) fn run(&mut self, picture: &Picture) -> Result<Picture, CodecError> {
+        self.send(picture)?;
+        self.receive()?.ok_or_else(|| CodecError::new("av_buffersink_get_frame", WHAT, "no picture came out"))
+    }
+
     fn end(&mut self, name: &'static str) -> Result<filter::Context, CodecError> {
         self.graph.get(name).ok_or_else(|| CodecError::new("avfilter_graph_get_filter", WHAT, name))
     }

@@ -20,7 +20,7 @@ mod sound;
 use ffmpeg_next::{codec, util::error::EAGAIN};
 
 pub(crate) use coding::{can_decode, can_decode_audio, missing_decoders};
-pub(crate) use decoder::VideoDecoder;
+pub(crate) use decoder::{Deblock, VideoDecoder};
 pub(crate) use demux::{Demuxer, StreamInfo, StreamKind};
 pub(crate) use encoder::{Colour, EncoderSettings, VideoEncoder};
 pub(crate) use ffmpeg_next::format::Pixel;

@@ -27,7 +27,7 @@ struct From {
     height: u32,
 }
 
-/// A bicubic scaler to one rectangle; built anew when the pictures that come change.
+/// A Lanczos scaler to one rectangle; built anew when the pictures that come change.
 pub(crate) struct Scaler {
     context: Option<(NonNull<SwsContext>, From)>,
     into: Rect,
@@ -102,7 +102,7 @@ impl Scaler {
                 self.into.width as i32,
                 self.into.height as i32,
                 AVPixelFormat::AV_PIX_FMT_YUV420P,
-                ffi::SWS_BICUBIC as i32,
+                ffi::SWS_LANCZOS as i32,
                 ptr::null_mut(),
                 ptr::null_mut(),
                 ptr::null(),

@@ -18,6 +18,7 @@ mod colour;
 mod decode;
 mod encode;
 mod faults;
+mod fit;
 mod normalise;
 mod pace;
 mod scale;
@@ -249,12 +250,11 @@ impl Video {
         let matrix = colour::of(&job.config, Tools::here()).matrix;
         let stills =
             stills.map(|stills| stills::Stills::start(stills, matrix, outbox.clone())).transpose()?;
+        let largest = job.rungs.first().map_or(stills::LARGEST, |rung| (rung.width, rung.height));
         Ok(Self {
             track: job.track,
-            decoder: decode::Decoder::open(&job.config, rate)?,
-            normaliser: normalise::Normaliser::new(
-                job.rungs.first().map_or(stills::LARGEST, |rung| (rung.width, rung.height)),
-            ),
+            decoder: decode::Decoder::open(&job.config, rate, largest)?,
+            normaliser: normalise::Normaliser::new(largest),
             pacer: pace::Pacer::new(nominal_rate(&job)),
             frames: decode::Frames::default(),
             rungs: scale::Rungs::open(&job, outbox, progress)?,

@@ -12,16 +12,14 @@ use super::{
     colour,
     decode::Place,
     encode::{Encoder, Finishing, Marked},
+    fit::Fit,
     normalise::Tools,
 };
 use crate::{
     Output, VideoJob,
-    av::{CodecError, Colour, Picture, Pool, Rect, Scaler},
+    av::{Colour, Picture},
     transcoder::Progress,
 };
-
-/// Shapes that differ by less than this are filled without bars: rounding to even sizes makes up to 1 %.
-const SAME_SHAPE: f64 = 0.015;
 
 /// All encoded rungs, largest first.
 ///
@@ -40,15 +38,11 @@ pub(super) struct Rungs {
 }
 
 struct Rung {
-    width: u32,
-    height: u32,
     /// Every second frame is left out.
     halve: bool,
     /// The last frame was taken.
     took_last: bool,
-    /// Built when a frame first needs scaling, and again when the frames' size or shape changes.
-    scaler: Option<(Scaler, [(u32, u32); 2])>,
-    pool: Pool,
+    fit: Fit,
     /// The last picture made, once frames have had to be repeated.
     last: Option<Picture>,
     encoder: Option<Encoder>,
@@ -73,12 +67,9 @@ impl Rungs {
             progress.meters().rungs[index].runs(!rung.shed);
             configs.push(config);
             rungs.push(Rung {
-                width: rung.width,
-                height: rung.height,
                 halve: rung.settings.halve_rate,
                 took_last: false,
-                scaler: None,
-                pool: Pool::new(rung.width, rung.height),
+                fit: Fit::new(rung.width, rung.height),
                 last: None,
                 encoder: (!rung.shed).then_some(encoder),
                 ending: None,
@@ -150,9 +141,8 @@ impl Rungs {
         }
         for (index, encoder) in closed {
             self.rungs[index].ending = Some(encoder.finish());
-            self.rungs[index].scaler = None;
             self.rungs[index].last = None;
-            self.rungs[index].pool.clear();
+            self.rungs[index].fit.clear();
         }
         Ok(())
     }
@@ -183,7 +173,7 @@ impl Rungs {
             }
             // Also where only a smaller rung wants it: scaling from the next larger is what makes it cheap.
             let meter = &self.progress.meters().rungs[index];
-            let mut made = meter.time(|| rung.fit(larger.as_ref().unwrap_or(picture)))?;
+            let mut made = meter.time(|| rung.fit.run(larger.as_ref().unwrap_or(picture)))?;
             if self.repeats {
                 rung.last = Some(made.share()?);
             }
@@ -247,78 +237,5 @@ impl Rung {
         let wanted = !self.halve || place.cut || !self.took_last;
         self.took_last = wanted;
         wanted
-    }
-
-    fn fit(&mut self, from: &Picture) -> Result<Picture, CodecError> {
-        let (size, shown) = ((from.width(), from.height()), from.shown());
-        let own = (self.width, self.height);
-        if size == own && from.is_plain() && same_shape(shown, own) {
-            return from.share();
-        }
-        if self.scaler.as_ref().is_none_or(|(_, built_for)| *built_for != [size, shown]) {
-            let into = placed(shown, own);
-            self.pool.clear(); // the bars may lie elsewhere
-            self.scaler = Some((Scaler::new(into), [size, shown]));
-        }
-        let (scaler, _) = self.scaler.as_mut().expect("built above");
-        let target = self.pool.take()?;
-        scaler.run(from, target)?;
-        target.share()
-    }
-}
-
-fn shape((width, height): (u32, u32)) -> f64 {
-    f64::from(width) / f64::from(height.max(1))
-}
-
-fn same_shape(one: (u32, u32), other: (u32, u32)) -> bool {
-    (shape(one) / shape(other) - 1.0).abs() < SAME_SHAPE
-}
-
-/// Where a picture of one size, in square pixels, lies in one of another: filling it where the shapes agree, else with its own shape, in
-/// the middle, on even pixels.
-fn placed(size: (u32, u32), (into_width, into_height): (u32, u32)) -> Rect {
-    let (from, into) = (shape(size), shape((into_width, into_height)));
-    if same_shape(size, (into_width, into_height)) {
-        return Rect { x: 0, y: 0, width: into_width, height: into_height };
-    }
-    let even = |size: f64, limit: u32| (((size / 2.0).round() as u32) * 2).clamp(2, limit);
-    let (width, height) = if from > into {
-        (into_width, even(f64::from(into_width) / from, into_height))
-    } else {
-        (even(f64::from(into_height) * from, into_width), into_height)
-    };
-    let middle = |inner: u32, outer: u32| (outer - inner) / 4 * 2;
-    Rect { x: middle(width, into_width), y: middle(height, into_height), width, height }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pictures_keep_their_shape() {
-        for (name, from, into, want) in [
-            ("same shape", (1920, 1080), (1280, 720), (0, 0, 1280, 720)),
-            ("rounded to even", (1280, 720), (854, 480), (0, 0, 854, 480)),
-            ("4:3 into 16:9", (640, 480), (1280, 720), (160, 0, 960, 720)),
-            ("16:9 into 4:3", (1280, 720), (640, 480), (0, 60, 640, 360)),
-            ("portrait into landscape", (720, 1280), (1280, 720), (436, 0, 406, 720)),
-            ("a line", (4000, 2), (640, 360), (0, 178, 640, 2)),
-        ] {
-            let got = placed(from, into);
-            assert_eq!((got.x, got.y, got.width, got.height), want, "{name}");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn every_picture_fits(w in 1u32..9000, h in 1u32..9000, ow in 1u32..2000, oh in 1u32..2000) {
-            let (ow, oh) = (ow * 2, oh * 2);
-            let rect = placed((w, h), (ow, oh));
-            proptest::prop_assert!(rect.x + rect.width <= ow && rect.y + rect.height <= oh);
-            proptest::prop_assert!([rect.x, rect.y, rect.width, rect.height].iter().all(|side| side % 2 == 0));
-            proptest::prop_assert!(rect.width > 0 && rect.height > 0);
-        }
     }
 }
