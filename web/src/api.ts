@@ -12,6 +12,10 @@ export interface Rendition {
   measured_average_bps: number | null;
   made: "copy" | "encode" | null;
   reason: string | null;
+  /** Null for what is copied, and while nobody publishes. */
+  state: "live" | "shed" | null;
+  /** The smaller rendition whose pictures a shed one shows. */
+  substitute: string | null;
 }
 
 export interface Stream {

@@ -1,9 +1,11 @@
 // The playing itself: hls.js where Media Source Extensions are there, the browser's own HLS elsewhere (older iPhones).
 // It recovers by itself within the bounds of `recovery`, and tells what it sees by `sample`.
 
-import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type HlsConfig } from "hls.js";
+import Hls, { AbrController, ErrorDetails, ErrorTypes, Events, type ErrorData, type HlsConfig } from "hls.js";
 import workerUrl from "hls.js/dist/hls.worker.js?url";
+import type { Rendition } from "./api";
 import { pictureName } from "./format";
+import { LOOK_AGAIN_MS, Pauses, pauseWords, renditionOf } from "./pauses";
 import type { Range } from "./scrub";
 import { Recovery, wayOut, type Trouble } from "./recovery";
 import type { Playing } from "./state";
@@ -14,6 +16,8 @@ export interface Quality {
   height: number;
   label: string;
   bps: number;
+  /** Why it is not what its name says at the moment, in words; null when it is. */
+  paused: string | null;
 }
 
 /** What the viewer's menu shows. */
@@ -33,8 +37,29 @@ const CATCH_UP_RATE = 1.05;
 const FIRST_GUESS_BPS = 3_000_000;
 /** Of the distance to the live edge: what is buffered before playback begins. */
 const CUSHION = 0.6;
+/** From when a level chosen by hand plays again until it is returned to. */
+const RETURN_MS = 3000;
 /** The shortest time between two jumps out of a standstill. */
 const JUMP_PAUSE_MS = 5000;
+
+/** hls.js's own choice, but never a level that the server has paused; also beyond the cap of the player's size. */
+function abrAround(pauses: Pauses): typeof AbrController {
+  return class extends AbrController {
+    override get nextAutoLevel(): number {
+      return this.#around(super.nextAutoLevel);
+    }
+    override set nextAutoLevel(level: number) {
+      super.nextAutoLevel = level;
+    }
+    override get firstAutoLevel(): number {
+      return this.#around(super.firstAutoLevel);
+    }
+    #around(level: number): number {
+      const rungs = this.hls?.levels.map(({ uri, bitrate }) => ({ id: renditionOf(uri), bps: bitrate })) ?? [];
+      return pauses.detour(level, rungs, performance.now());
+    }
+  };
+}
 
 interface SafariVideo extends HTMLVideoElement {
   getStartDate?(): Date;
@@ -49,6 +74,12 @@ export class Engine {
   #url: string | null = null;
   #distance = 6;
   #recovery = new Recovery();
+  #pauses = new Pauses();
+  #renditions: readonly Rendition[] = [];
+  /** The level chosen by hand, -1 for none; while it is paused hls.js chooses. */
+  #chosen = -1;
+  /** Since when hls.js chooses although a level was chosen by hand. */
+  #leftAt = 0;
   #failure: string | null = null;
   #begun = false;
   #timer: number | undefined;
@@ -82,6 +113,8 @@ export class Engine {
     this.#url = url;
     this.#distance = distance;
     this.#recovery.forget();
+    this.#pauses.forget();
+    this.#chosen = -1;
     this.#build();
   }
 
@@ -158,17 +191,54 @@ export class Engine {
       height: level.height,
       label: pictureName({ width: level.width, height: level.height, frameRate: level.frameRate }),
       bps: level.averageBitrate || level.bitrate,
+      paused: this.#pausedWords(renditionOf(level.uri)),
     }));
     all.sort((a, b) => b.height - a.height || b.bps - a.bps);
-    return { all, chosen: hls.autoLevelEnabled ? -1 : hls.manualLevel, current: hls.currentLevel };
+    return { all, chosen: this.#chosen, current: hls.currentLevel };
+  }
+
+  /** What the server says of the stream's renditions. */
+  told(renditions: readonly Rendition[]): void {
+    this.#renditions = renditions;
+    this.#pauses.told(renditions);
+  }
+
+  #pausedWords(id: string): string | null {
+    const rendition = this.#renditions.find((one) => one.id === id);
+    return rendition ? pauseWords(rendition, this.#renditions) : null;
   }
 
   /** Switches at the next segment; -1 lets hls.js choose. */
   choose(index: number): void {
     if (!this.hls) return;
-    if (index === -1) this.hls.loadLevel = -1;
+    this.#chosen = index;
+    this.#leftAt = 0;
+    if (index === -1 || this.#isPaused(index)) this.hls.loadLevel = -1;
     else this.hls.nextLevel = index;
     this.#changed();
+  }
+
+  #isPaused(index: number): boolean {
+    const level = this.hls?.levels[index];
+    return level !== undefined && this.#pauses.has(renditionOf(level.uri), performance.now());
+  }
+
+  /** A level chosen by hand is left while it is paused, and taken up again afterwards. */
+  #steer(): void {
+    const hls = this.hls;
+    if (!hls || this.#chosen === -1) return;
+    const now = performance.now();
+    if (this.#isPaused(this.#chosen)) {
+      this.#leftAt = now;
+      if (!hls.autoLevelEnabled) hls.loadLevel = -1;
+    } else if (!hls.autoLevelEnabled) {
+      this.#leftAt = 0;
+    } else if (this.#leftAt === 0) {
+      // hls.js itself leaves a level at a gap: others have to play over it.
+      this.#leftAt = now;
+    } else if (now - this.#leftAt >= RETURN_MS) {
+      hls.loadLevel = this.#chosen;
+    }
   }
 
   /** Seconds between the sender's clock at this picture's arrival and now; null where the list has no dates. */
@@ -233,6 +303,7 @@ export class Engine {
 
   /** Looks whether playback moves; call it a few times a second. */
   tick(now: number): void {
+    this.#steer();
     const video = this.video;
     // A seek into what is not there yet stands still, too.
     const still = this.#begun && !video.paused && !video.ended && video.currentTime === this.#position;
@@ -298,6 +369,11 @@ export class Engine {
       this.hls = hls;
       hls.on(Events.MANIFEST_PARSED, () => this.#started());
       hls.on(Events.FRAG_BUFFERED, () => this.#recovery.wellAgain());
+      hls.on(Events.LEVEL_UPDATED, (_, { details, level }) => {
+        const uri = hls.levels[level]?.uri;
+        if (uri !== undefined) this.#pauses.saw(renditionOf(uri), details.fragments, performance.now());
+        this.#steer();
+      });
       for (const event of [Events.LEVEL_SWITCHED, Events.LEVELS_UPDATED] as const) hls.on(event, () => this.#changed());
       hls.on(Events.ERROR, (_, data) => this.#error(hls, data));
       hls.loadSource(url);
@@ -323,10 +399,15 @@ export class Engine {
       backBufferLength: 30,
       maxBufferLength: 30,
       abrEwmaDefaultEstimate: FIRST_GUESS_BPS,
+      abrController: abrAround(this.#pauses),
+      // Without it a level that had one gap is never chosen again.
+      errorPenaltyExpireMs: LOOK_AGAIN_MS,
     };
   }
 
   #started(): void {
+    // After a rebuild, too; a stream that has come anew may have other levels.
+    if (this.hls && !this.hls.levels[this.#chosen]) this.#chosen = -1;
     this.video.dispatchEvent(new CustomEvent("sluice-ready"));
   }
 

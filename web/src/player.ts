@@ -243,7 +243,7 @@ export class SluicePlayer extends LitElement {
         </button>
         <div class="menu" role="menu" aria-label="Quality" ?hidden=${!this.#menu}>
           ${item("quality-item-auto", -1, "Auto", chosen === -1 && now ? now.label : "")}
-          ${all.map((quality: Quality) => item(`quality-item-${quality.height}`, quality.index, quality.label, bitRate(quality.bps)))}
+          ${all.map((quality: Quality) => item(`quality-item-${quality.height}`, quality.index, quality.label, quality.paused ?? bitRate(quality.bps)))}
         </div>
       </div>
     `;
@@ -279,6 +279,7 @@ export class SluicePlayer extends LitElement {
       this.#word = finding.stream.state;
       this.#stream = finding.stream;
       this.#poster ??= finding.stream.poster;
+      this.#engine?.told(finding.stream.renditions);
       this.#clockOffsetMs = finding.clockOffsetMs;
     } else {
       this.#word = finding.kind;

@@ -4,6 +4,7 @@ import { LitElement, html, nothing, type TemplateResult } from "lit";
 import type { Rendition, Stream } from "./api";
 import { bitRate, duration, pictureName, viewers } from "./format";
 import { header } from "./header";
+import { pauseWords } from "./pauses";
 import "./player";
 import type { Word } from "./state";
 
@@ -106,7 +107,8 @@ export class SluiceWatch extends LitElement {
   }
 }
 
-function row(rendition: Rendition): TemplateResult {
+function row(rendition: Rendition, _: number, all: Rendition[]): TemplateResult {
+  const paused = pauseWords(rendition, all);
   const size = rendition.width && rendition.height ? `${rendition.width}×${rendition.height}` : "no picture";
   const rate = rendition.frame_rate ? `, ${Number(rendition.frame_rate.toFixed(2))} fps` : "";
   const bps = rendition.measured_average_bps ?? rendition.declared_bps;
@@ -115,7 +117,7 @@ function row(rendition: Rendition): TemplateResult {
     <th scope="row">${pictureName({ width: rendition.width, height: rendition.height, frameRate: rendition.frame_rate })}</th>
     <td>${size}${rate}</td>
     <td>${bps ? bitRate(bps) : ""}</td>
-    <td>${made}${rendition.reason ? html`<span class="reason">${made ? ": " : ""}${rendition.reason}</span>` : nothing}</td>
+    <td>${paused ? html`<strong>${paused}</strong>. ` : nothing}${made}${rendition.reason ? html`<span class="reason">${made ? ": " : ""}${rendition.reason}</span>` : nothing}</td>
   </tr>`;
 }
 
