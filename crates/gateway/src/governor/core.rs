@@ -17,13 +17,34 @@ const LATE: f64 = 0.25;
 const VERY_LATE: f64 = 0.5;
 /// A stream that is less late than this share of the ceiling lets rungs return.
 const WELL: f64 = 0.12;
+/// … and from which it must catch up faster than [`CATCHING_UP`] to be let alone.
+const NEARLY_AT_CEILING: f64 = 0.75;
 /// Seconds of lateness that a stream makes good in two seconds when it is catching up by itself.
-const CATCHING_UP: f64 = 0.25;
-/// A shed rung's CPU is free at the next cut, when its encoder has drained.
-const SHED_SPACING: Duration = Duration::from_secs(4);
+const CATCHING_UP: f64 = 0.1;
+const CATCHING_UP_FAST: f64 = 0.25;
+/// Until a shed rung's CPU is free: a cut has to come, at the pace that the encoders still have, in seconds. Whoever will be
+/// late by then is late already.
+const EFFECT: f64 = 4.0;
+/// Encoders that make less content a second than this, all together, lose ground.
+const LOSING: f64 = 0.95;
+/// So much is shed that what streams are late is made good in this many seconds …
+const MADE_GOOD: f64 = 15.0;
+/// … at no more than this pace: being late for longer costs viewers less than a rung too many.
+pub(super) const MOST_PACE: f64 = 1.2;
+/// From when the encoders that were to be closed are closed, until the next rung is shed: what that has changed is seen in
+/// two reports.
+const SHED_SPACING: Duration = Duration::from_secs(3);
 const HASTY_SPACING: Duration = Duration::from_secs(2);
-/// Most rungs shed at once: what is measured in haste is not exact.
+/// An encoder that has not come to a cut in this time is not waited for.
+const CUT_OVERDUE: Duration = Duration::from_secs(8);
+/// Most rungs shed at once where there are fewer streams: what is measured in haste is not exact.
 const MOST_AT_ONCE: usize = 3;
+/// A stream that has begun within this time and has not told what it takes is waited for.
+const BEGINNING: Duration = Duration::from_secs(3);
+/// A stream that was not heard of for so long has no encoder now, and its last word counts no more.
+const SILENT: Duration = Duration::from_secs(3);
+/// Content that a cost is measured over, at least.
+const MEASURED: u64 = 150_000;
 /// Rungs return no faster than this …
 const RESTORE_SPACING: Duration = Duration::from_secs(5);
 /// … and only this long after the last was shed; doubled each time that was too early.
@@ -113,6 +134,8 @@ pub(super) struct Core {
     ratio: f64,
     quiet: Duration,
     last_shed: Option<Instant>,
+    /// When encoders that were to be closed were last seen to run.
+    last_closing: Option<Instant>,
     last_restore: Option<Instant>,
 }
 
@@ -122,8 +145,10 @@ struct Member {
     rungs: Vec<Rung>,
     decode: Option<f64>,
     since: Instant,
-    /// Seconds, newest last.
+    /// Seconds, newest last; negative for less late than is normal.
     late: VecDeque<f64>,
+    /// When it told that.
+    heard: Option<Instant>,
     /// What was told last, and when it was new.
     load: Option<(Instant, Load)>,
     /// CPU seconds a second that it got of late.
@@ -135,6 +160,8 @@ struct Member {
 #[derive(Debug, Clone)]
 struct Rung {
     shed: Option<Why>,
+    /// It has an encoder, as its stream told last.
+    runs: bool,
     /// CPU seconds a second, measured.
     cost: Option<f64>,
     /// When it was last started.
@@ -152,6 +179,7 @@ impl Core {
             ratio: 1.0,
             quiet: QUIET,
             last_shed: None,
+            last_closing: None,
             last_restore: None,
         }
     }
@@ -159,8 +187,11 @@ impl Core {
     /// A stream begins. Its rungs are started from the smallest up, as far as they fit.
     pub(super) fn admit(&mut self, now: Instant, ladder: Ladder) -> Result<Id, NoRoom> {
         let mut free = self.free(now) - ladder.decode * self.ratio;
-        let mut rungs: Vec<Rung> =
-            ladder.rungs.iter().map(|_| Rung { shed: Some(Why::NoRoom), cost: None, since: now }).collect();
+        let mut rungs: Vec<Rung> = ladder
+            .rungs
+            .iter()
+            .map(|_| Rung { shed: Some(Why::NoRoom), runs: false, cost: None, since: now })
+            .collect();
         for (rung, work) in rungs.iter_mut().zip(&ladder.rungs).rev() {
             free -= work.guess * self.ratio;
             if free < 0.0 && self.settings.admission != Admission::Always {
@@ -181,6 +212,7 @@ impl Core {
             decode: None,
             since: now,
             late: VecDeque::new(),
+            heard: None,
             load: None,
             got: 0.0,
             works: false,
@@ -207,9 +239,14 @@ impl Core {
         self.members.get(&id)?.rungs.get(rung)?.cost
     }
 
-    /// A stream tells how many seconds late its encoder is and what it has cost; to be called about each [`TICK`].
+    /// A stream tells how many seconds later than is normal its encoder is, less than zero where it is less, and what it has
+    /// cost; to be called about each [`TICK`] while it has one.
     pub(super) fn report(&mut self, id: Id, now: Instant, late: f64, load: &Load) {
         let Some(member) = self.members.get_mut(&id) else { return };
+        member.heard = Some(now);
+        for (rung, told) in member.rungs.iter_mut().zip(&load.rungs) {
+            rung.runs = told.running;
+        }
         member.late.push_back(late);
         while member.late.len() > 3 {
             member.late.pop_front();
@@ -236,14 +273,14 @@ impl Core {
         // Threads that codecs start by themselves, and sound, show in the whole alone.
         let scale = if known > 0 { (whole as f64 / known as f64).min(4.0) } else { 1.0 };
         for ((rung, work), cost) in member.rungs.iter_mut().zip(&member.ladder.rungs).zip(&delta) {
-            let Some(cost) = cost.per_second().filter(|_| cost.content_micros >= 300_000) else { continue };
+            let Some(cost) = cost.per_second().filter(|_| cost.content_micros >= MEASURED) else { continue };
             let smooth = rung.cost.map_or(cost * scale, |before| before + (cost * scale - before) * 0.3);
             rung.cost = Some(smooth);
             if work.guess > 0.0 {
                 self.ratio += ((smooth / work.guess).clamp(0.1, 10.0) - self.ratio) * 0.1;
             }
         }
-        if let Some(cost) = decode.per_second().filter(|_| decode.content_micros >= 300_000) {
+        if let Some(cost) = decode.per_second().filter(|_| decode.content_micros >= MEASURED) {
             member.decode = Some(cost * scale);
         }
         member.got = whole as f64 / 1e6 / span;
@@ -253,6 +290,10 @@ impl Core {
 
     /// Decides. `spare`: what nobody used since the last call.
     pub(super) fn tick(&mut self, now: Instant, spare: Option<Spare>) {
+        for member in self.members.values_mut().filter(|member| !member.is_heard(now)) {
+            (member.works, member.got) = (false, 0.0);
+            member.rungs.iter_mut().for_each(|rung| rung.runs = false);
+        }
         let got: f64 = self.members.values().map(|member| member.got).sum();
         let idle = match spare {
             Some(spare) => (spare.idle, spare.idle + (spare.low - got).max(0.0) * YIELDED),
@@ -262,6 +303,9 @@ impl Core {
         while self.idle.len() > SAMPLES {
             self.idle.pop_front();
         }
+        if self.closing() {
+            self.last_closing = Some(now);
+        }
         if self.last_shed.is_some_and(|at| now.duration_since(at) >= FORGIVEN) {
             self.quiet = QUIET;
         }
@@ -269,40 +313,89 @@ impl Core {
         let late: Vec<Id> = self
             .members
             .iter()
-            .filter(|(_, member)| member.works && member.is_late(ceiling * LATE))
+            .filter(|(_, member)| member.works && member.is_late(ceiling))
             .map(|(id, _)| *id)
             .collect();
-        if late.is_empty() {
+        if late.is_empty() && !self.losing(now, ceiling) {
             self.restore(now, ceiling);
         } else {
-            self.shed_some(now, ceiling, &late, got);
+            self.shed_some(now, ceiling, &late);
         }
     }
 
-    fn shed_some(&mut self, now: Instant, ceiling: f64, late: &[Id], got: f64) {
-        let worst = late.iter().map(|id| self.members[id].newest_late()).fold(0.0, f64::max);
-        let spacing = if worst >= ceiling * VERY_LATE { HASTY_SPACING } else { SHED_SPACING };
-        if self.last_shed.is_some_and(|at| now.duration_since(at) < spacing) {
+    /// Encoders that are to be closed still run: their cut has not come.
+    fn closing(&self) -> bool {
+        let mut rungs = self.members.values().flat_map(|member| &member.rungs);
+        rungs.any(|rung| rung.shed.is_some() && rung.runs)
+    }
+
+    /// CPU is used up: streams that are late are late for want of it.
+    fn short(&self) -> bool {
+        self.recent(2, |idle| idle.0) < NO_CPU.min(self.cores * 0.2)
+    }
+
+    /// What all that runs would take in real time, and what it gets, in cores; of those that have told both.
+    fn demand(&self) -> (f64, f64) {
+        let told = self.members.values().filter(|member| member.works && !member.is_idle());
+        told.map(|member| (member.costs(self.ratio), member.got))
+            .fold((0.0, 0.0), |(needed, got), (costs, has)| (needed + costs, got + has))
+    }
+
+    /// Streams lose ground for want of CPU, and one of them will be late before what is shed now shows. The look at what
+    /// things cost and get tells it from an encoder that starts, or works off a burst.
+    fn losing(&self, now: Instant, ceiling: f64) -> bool {
+        let beginning = |member: &Member| {
+            !member.is_idle() && member.decode.is_none() && now.duration_since(member.since) < BEGINNING
+        };
+        if !self.short() || self.members.values().any(beginning) {
+            return false;
+        }
+        let (needed, got) = self.demand();
+        got < needed * LOSING && self.foreseen() >= ceiling * VERY_LATE
+    }
+
+    /// How late the worst will be when what is shed now shows.
+    fn foreseen(&self) -> f64 {
+        self.members.values().filter(|member| member.works).map(Member::foreseen).fold(0.0, f64::max)
+    }
+
+    fn shed_some(&mut self, now: Instant, ceiling: f64, late: &[Id]) {
+        let foreseen = self.foreseen();
+        // Where CPU is left, others are not to blame: the late stream alone has a rung that is too slow for one core.
+        let short = self.short();
+        let (needed, got) = self.demand();
+        let pace = (1.0 + foreseen / MADE_GOOD).min(MOST_PACE);
+        let mut excess = if short { needed - got / pace } else { 0.0 };
+        if !self.may_shed(now, foreseen >= ceiling * VERY_LATE, excess) {
             return;
         }
-        // Where CPU is left, others are not to blame: the late stream alone has a rung that is too slow for one core.
-        let short = self.recent(2, |idle| idle.0) < NO_CPU.min(self.cores * 0.2);
-        let needed: f64 = self.members.values().map(|member| member.costs(self.ratio)).sum();
-        let mut excess = if short { needed - got * 0.95 } else { 0.0 };
-        for nth in 0..MOST_AT_ONCE {
+        for nth in 0..MOST_AT_ONCE.max(self.members.len()) {
             if nth > 0 && excess <= 0.0 {
                 break;
             }
             let Some((id, rung)) = self.largest(|id| short || late.contains(&id)) else { break };
             let Some(member) = self.members.get_mut(&id) else { break };
-            excess -= member.cost(rung, self.ratio);
+            let before = member.costs(self.ratio);
             member.rungs[rung].shed = Some(Why::Behind);
+            excess -= before - member.costs(self.ratio); // with the last rung goes the decoding
             if nth == 0 && self.last_restore.is_some_and(|at| now.duration_since(at) < TOO_EARLY) {
                 self.quiet = (self.quiet * 2).min(MOST_QUIET);
                 self.last_restore = None; // counted once
             }
             self.last_shed = Some(now);
         }
+    }
+
+    /// Whether what was shed last has had its effect, or is known not to be enough: `excess` is the CPU that is missing
+    /// still, by what things cost, without what is being closed.
+    fn may_shed(&self, now: Instant, hasty: bool, excess: f64) -> bool {
+        let since = |at: Option<Instant>| at.map_or(Duration::MAX, |at| now.duration_since(at));
+        let spacing = if hasty { HASTY_SPACING } else { SHED_SPACING };
+        if since(self.last_shed) < spacing {
+            return false;
+        }
+        let waited_in_vain = since(self.last_shed) >= CUT_OVERDUE;
+        since(self.last_closing) >= spacing || waited_in_vain || (hasty && excess > 0.0)
     }
 
     /// The largest rung that may be shed, of the streams asked for. The last one of a stream goes after all others, and
@@ -322,7 +415,8 @@ impl Core {
 
     fn restore(&mut self, now: Instant, ceiling: f64) {
         let since = |at: Option<Instant>| at.map_or(Duration::MAX, |at| now.duration_since(at));
-        let well = self.members.values().all(|member| member.newest_late() <= ceiling * WELL);
+        let mut heard = self.members.values().filter(|member| member.is_heard(now));
+        let well = heard.all(|member| member.newest_late() <= ceiling * WELL);
         if !well || since(self.last_shed) < self.quiet || since(self.last_restore) < RESTORE_SPACING {
             return;
         }
@@ -373,13 +467,27 @@ impl Core {
 }
 
 impl Member {
+    fn is_heard(&self, now: Instant) -> bool {
+        self.heard.is_some_and(|at| now.duration_since(at) < SILENT)
+    }
+
     /// Late now and on the way there a report before, and not catching up by itself.
-    fn is_late(&self, than: f64) -> bool {
+    fn is_late(&self, ceiling: f64) -> bool {
+        let than = ceiling * LATE;
         let mut newest = self.late.iter().rev();
         let all = newest.next().is_some_and(|late| *late > than)
             && newest.next().is_some_and(|late| *late > than / 2.0);
-        let better = self.late.front().is_some_and(|first| first - self.newest_late() > CATCHING_UP);
+        let enough =
+            if self.newest_late() > ceiling * NEARLY_AT_CEILING { CATCHING_UP_FAST } else { CATCHING_UP };
+        let better = self.late.front().is_some_and(|first| first - self.newest_late() > enough);
         all && !better
+    }
+
+    /// How late it will be when what is shed now shows.
+    fn foreseen(&self) -> f64 {
+        let mut newest = self.late.iter().rev();
+        let (Some(now), Some(before)) = (newest.next(), newest.next()) else { return self.newest_late() };
+        now + (now - before).max(0.0) * EFFECT
     }
 
     fn newest_late(&self) -> f64 {

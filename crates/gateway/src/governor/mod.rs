@@ -79,7 +79,7 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    /// Tells how late its encoder is and what it has cost; about once a second.
+    /// Tells how much later than is normal its encoder is, negative for less, and what it has cost; about once a second.
     pub(crate) fn report(&self, late: MediaSpan, load: &Load) {
         self.governor.lock().report(self.id, Instant::now(), late.as_secs_f64(), load);
     }

@@ -2,28 +2,66 @@
 
 use std::time::{Duration, Instant};
 
+use media::MediaTime;
 use transcode::{Cost, Load, RungLoad};
 
 use super::{core::*, cpu::Spare};
+use crate::stream::lateness::Lateness;
 
 const SETTINGS: Settings =
     Settings { budget: 0.9, ceiling: Duration::from_secs(4), admission: Admission::Measured };
 /// Three encoded rungs of a 1080p30 source: 720, 480, 360.
 const SIZES: [f64; 3] = [27.6e6, 12.3e6, 6.9e6];
 
+/// The source's keyframes, at which rungs come and go.
+const CUTS: f64 = 2.0;
+/// What a publisher sent before its ladder was known, and how long a worker takes to start.
+const LOOK: f64 = 1.5;
+const START: f64 = 0.8;
+/// How far behind an encoder is when all is well, and how much faster than real time one works off what it has.
+const LOOKAHEAD: f64 = 0.5;
+const FASTEST: f64 = 2.5;
+/// Of the simulation.
+const STEP: f64 = 0.1;
+const STEPS: u64 = 10;
+
 struct Stream {
     id: Id,
+    begun: f64,
+    /// Up to where it is encoded.
+    made: f64,
+    /// Its encoder makes no more content a second, whatever CPU there is.
+    fastest: f64,
+    running: Vec<bool>,
     load: Load,
+    lateness: Lateness,
+    /// Seconds.
     late: f64,
     worst: f64,
+    /// Times that it was past the ceiling.
+    skips: u32,
+}
+
+impl Stream {
+    fn end(&self, at: f64) -> f64 {
+        at - self.begun + LOOK
+    }
+
+    /// CPU seconds for a second of content: decoding, each rung.
+    fn costs(&self, factor: f64) -> (f64, Vec<f64>) {
+        let rung = |(size, runs): (&f64, &bool)| if *runs { size * 12e-9 * factor } else { 0.0 };
+        let decode = if self.running.contains(&true) { 0.16 * factor } else { 0.0 };
+        (decode, SIZES.iter().zip(&self.running).map(rung).collect())
+    }
 }
 
 /// What costs what, and who wants it.
 struct Machine {
     core: Core,
     start: Instant,
-    second: u64,
+    steps: u64,
     cores: f64,
+    ceiling: f64,
     /// Used by others.
     others: f64,
     /// True costs against the guesses.
@@ -38,13 +76,18 @@ fn ladder(copied: bool) -> Ladder {
     Ladder { decode: 0.16, rungs: SIZES.iter().map(work).collect(), copied }
 }
 
+fn media(seconds: f64) -> MediaTime {
+    MediaTime::from_ticks((seconds * 90_000.0) as i64)
+}
+
 impl Machine {
     fn new(settings: Settings, cores: f64) -> Self {
         Self {
             core: Core::new(settings, cores),
             start: Instant::now(),
-            second: 0,
+            steps: 0,
             cores,
+            ceiling: settings.ceiling.as_secs_f64(),
             others: 0.0,
             factor: 1.0,
             streams: Vec::new(),
@@ -52,14 +95,30 @@ impl Machine {
         }
     }
 
+    fn at(&self) -> f64 {
+        self.steps as f64 * STEP
+    }
+
     fn now(&self) -> Instant {
-        self.start + Duration::from_secs(self.second)
+        self.start + Duration::from_millis(self.steps * 100)
     }
 
     fn begin(&mut self, copied: bool) -> Result<usize, NoRoom> {
         let id = self.core.admit(self.now(), ladder(copied))?;
+        let running: Vec<bool> = self.core.shed(id).iter().map(Option::is_none).collect();
         let rungs = vec![RungLoad::default(); SIZES.len()];
-        self.streams.push(Stream { id, load: Load { rungs, ..Load::default() }, late: 0.0, worst: 0.0 });
+        self.streams.push(Stream {
+            id,
+            begun: self.at(),
+            made: 0.0,
+            fastest: FASTEST,
+            running,
+            load: Load { rungs, ..Load::default() },
+            lateness: Lateness::new(self.now(), media(0.0)),
+            late: 0.0,
+            worst: 0.0,
+            skips: 0,
+        });
         Ok(self.streams.len() - 1)
     }
 
@@ -78,52 +137,79 @@ impl Machine {
         }
     }
 
-    fn step(&mut self) {
-        let before = self.all();
-        self.second += 1;
-        let costs: Vec<(f64, Vec<f64>)> = (0..self.streams.len())
-            .map(|at| {
-                let live = self.live(at);
-                let rung = |(nth, mark): (usize, char)| {
-                    if mark == '#' { SIZES[nth] * 12e-9 * self.factor } else { 0.0 }
-                };
-                let rungs: Vec<f64> = live.chars().enumerate().map(rung).collect();
-                (if live.contains('#') { 0.16 * self.factor } else { 0.0 }, rungs)
+    /// A tenth of a second's work, shared evenly; gives the CPU that it took.
+    fn work(&mut self) -> f64 {
+        self.steps += 1;
+        let (at, now, factor, ceiling) = (self.at(), self.now(), self.factor, self.ceiling);
+        let there = (self.cores - self.others).max(0.01) * STEP;
+        let wants: Vec<f64> = self
+            .streams
+            .iter()
+            .map(|stream| {
+                let ready = at - stream.begun > START && stream.running.contains(&true);
+                let backlog = (stream.end(at) - LOOKAHEAD - stream.made).max(0.0);
+                if ready { backlog.min(stream.fastest * STEP) } else { 0.0 }
             })
             .collect();
-        let needs: f64 = costs.iter().map(|(decode, rungs)| decode + rungs.iter().sum::<f64>()).sum();
-        let there = (self.cores - self.others).max(0.01);
-        let pace = if needs > 0.0 { there / needs } else { 1.0 };
-        let mut used = 0.0;
-        for (stream, (decode, rungs)) in self.streams.iter_mut().zip(&costs) {
-            // Who is late works faster than real time where it can.
-            let done = pace.min(1.0 + stream.late.min(0.5));
-            stream.late = (stream.late + 1.0 - done).max(0.0);
-            stream.worst = stream.worst.max(stream.late);
+        let cost = |stream: &Stream| {
+            let (decode, rungs) = stream.costs(factor);
+            decode + rungs.iter().sum::<f64>()
+        };
+        let needs: f64 = self.streams.iter().zip(&wants).map(|(stream, want)| cost(stream) * want).sum();
+        let share = if needs > there { there / needs } else { 1.0 };
+        for (stream, want) in self.streams.iter_mut().zip(&wants) {
+            let done = want * share;
+            let (decode, rungs) = stream.costs(factor);
             let add = |cost: &mut Cost, cpu: f64| {
-                if cpu > 0.0 {
-                    cost.cpu_micros += (cpu * done * 1e6) as u64;
-                    cost.busy_micros += (cpu * done * 1e6) as u64;
-                    cost.content_micros += (done * 1e6) as u64;
-                    used += cpu * done;
-                }
+                cost.cpu_micros += (cpu * done * 1e6) as u64;
+                cost.busy_micros += (cpu * done * 1e6) as u64;
+                cost.content_micros += if cpu > 0.0 { (done * 1e6) as u64 } else { 0 };
             };
-            let mut add = add;
-            add(&mut stream.load.decoder, *decode);
-            stream.load.rungs.iter_mut().zip(rungs).for_each(|(rung, cpu)| add(&mut rung.cost, *cpu));
+            add(&mut stream.load.decoder, decode);
+            stream.load.rungs.iter_mut().zip(&rungs).for_each(|(rung, cpu)| add(&mut rung.cost, *cpu));
+            let (before, end) = (stream.made, stream.end(at));
+            stream.made += done;
+            if !stream.running.contains(&true) {
+                stream.made = end;
+                stream.lateness.restart(now, media(end));
+            } else {
+                stream.lateness.see(now, media(end), media(stream.made));
+            }
+            stream.late = stream.lateness.late().as_secs_f64();
+            stream.worst = stream.worst.max(stream.late);
+            if stream.late > ceiling {
+                stream.skips += 1;
+                stream.made = end;
+                stream.lateness.restart(now, media(end));
+            }
+            if (before / CUTS).floor() != (stream.made / CUTS).floor() {
+                stream.running = self.core.shed(stream.id).iter().map(Option::is_none).collect();
+            }
+            for (told, runs) in stream.load.rungs.iter_mut().zip(&stream.running) {
+                told.running = *runs;
+            }
         }
-        for at in 0..self.streams.len() {
-            let (id, late, load) =
-                (self.streams[at].id, self.streams[at].late, self.streams[at].load.clone());
-            self.core.report(id, self.now(), late, &load);
+        needs * share
+    }
+
+    fn step(&mut self) {
+        let before = self.all();
+        let used: f64 = (0..STEPS).map(|_| self.work()).sum();
+        let now = self.now();
+        for stream in &self.streams {
+            if self.at() - stream.begun > START {
+                let late = stream.lateness.against_normal().as_secs_f64();
+                self.core.report(stream.id, now, late, &stream.load);
+            }
         }
+        let there = (self.cores - self.others).max(0.0);
         let spare = Spare { idle: (there - used).max(0.0), low: used };
-        self.core.tick(self.now(), Some(spare));
+        self.core.tick(now, Some(spare));
         for (at, (before, after)) in before.iter().zip(self.all()).enumerate() {
             for (nth, (was, is)) in before.chars().zip(after.chars()).enumerate() {
                 if was != is {
                     let mark = if is == '#' { '+' } else { '-' };
-                    self.log.push(format!("{} {mark}{at}.{nth}", self.second));
+                    self.log.push(format!("{} {mark}{at}.{nth}", self.at().round()));
                 }
             }
         }
@@ -162,6 +248,76 @@ fn the_largest_rungs_of_all_streams_go_first_and_the_ceiling_holds() {
     for stream in &machine.streams {
         assert!(stream.worst < 4.0 && stream.late < 0.5, "{} {:?}", stream.worst, machine.log);
     }
+}
+
+/// CPU that what runs needs in real time.
+fn needs(machine: &Machine) -> f64 {
+    let cost = |stream: &Stream| {
+        let (decode, rungs) = stream.costs(machine.factor);
+        decode + rungs.iter().sum::<f64>()
+    };
+    machine.streams.iter().map(cost).sum()
+}
+
+#[test]
+fn ladders_that_start_at_once_stay_under_the_ceiling() {
+    for (name, settings, cores, count, apart, factor) in [
+        ("as guessed", always(), 2.0, 3, 0, 1.0),
+        ("half as much again", always(), 2.0, 3, 0, 1.5),
+        ("twice", always(), 2.0, 3, 0, 2.0),
+        ("twice, a second apart", always(), 2.0, 3, 1, 2.0),
+        ("half as much again, three seconds apart", always(), 2.0, 3, 3, 1.5),
+        ("six on four cores", always(), 4.0, 6, 0, 1.5),
+        ("ten on eight cores", always(), 8.0, 10, 0, 1.8),
+        ("measured, as guessed", SETTINGS, 2.0, 3, 0, 1.0),
+        ("measured, half as much again", SETTINGS, 2.0, 3, 0, 1.5),
+        ("measured, twice", SETTINGS, 2.0, 3, 0, 2.0),
+        ("measured, two and a half times", SETTINGS, 2.0, 3, 0, 2.5),
+        ("measured, two and a half times, a second apart", SETTINGS, 2.0, 3, 1, 2.5),
+    ] {
+        let mut machine = Machine::new(settings, cores);
+        machine.factor = factor;
+        for _ in 0..count {
+            machine.begin(true).unwrap();
+            machine.run(apart);
+        }
+        machine.run(25);
+        let worst = machine.streams.iter().map(|stream| stream.worst).fold(0.0, f64::max);
+        let least = needs(&machine);
+        let log = machine.log.join(", ");
+        assert!(machine.streams.iter().all(|stream| stream.skips == 0), "{name}: worst {worst:.2}; {log}");
+        // Not much more is given up than has to be: nothing that a large rung more would not fill.
+        let largest = SIZES[0] * 12e-9 * factor;
+        assert!(least > (cores / MOST_PACE).min(0.8 * cores) - largest, "{name}: {least:.2} used; {log}");
+    }
+}
+
+#[test]
+fn one_shed_is_seen_before_the_next() {
+    // A little more than there is: one of the large rungs is what has to go.
+    let mut machine = Machine::new(always(), 2.0);
+    machine.factor = 1.05;
+    (0..3).for_each(|_| assert!(machine.begin(true).is_ok()));
+    machine.run(60);
+    let shed = machine.order().into_iter().filter(|what| what.starts_with('-')).count();
+    assert!((1..=2).contains(&shed), "{:?}", machine.log);
+}
+
+#[test]
+fn what_a_lost_encoder_said_last_counts_no_more() {
+    let mut machine = Machine::new(always(), 2.0);
+    machine.factor = 0.5;
+    (0..2).for_each(|_| assert!(machine.begin(true).is_ok()));
+    machine.run(10);
+    let (id, load) = (machine.streams[1].id, machine.streams[1].load.clone());
+    for late in [1.0, 3.0] {
+        machine.core.report(id, machine.now(), late, &load);
+    }
+    machine.streams.remove(1); // it rests, and tells nothing
+    machine.others = 1.9;
+    machine.factor = 0.05;
+    machine.run(40);
+    assert_eq!(machine.live(0), "###", "{:?}", machine.log);
 }
 
 #[test]
@@ -254,10 +410,8 @@ fn a_stream_that_is_slow_by_itself_pays_alone() {
     let mut machine = Machine::new(always(), 8.0);
     (0..2).for_each(|_| assert!(machine.begin(true).is_ok()));
     machine.run(10);
-    for _ in 0..10 {
-        machine.streams[1].late += 1.0; // six cores are idle
-        machine.step();
-    }
+    machine.streams[1].fastest = 0.4; // six cores are idle
+    machine.run(10);
     assert_eq!(machine.live(0), "###");
     assert!(machine.live(1).starts_with('.'), "{:?}", machine.log);
 }

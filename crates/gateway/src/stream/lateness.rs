@@ -14,39 +14,45 @@ const LEAST_NORMAL: MediaSpan = MediaSpan::from_millis(200);
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Lateness {
+pub(crate) struct Lateness {
     /// Up to where the encoder should have come: the source's end, reached at no more than [`EXPECTED`].
     due: MediaTime,
     at: Instant,
     /// The least that it was behind so far.
     normal: MediaSpan,
+    /// Against that; less than zero when it is less behind.
     late: MediaSpan,
 }
 
 impl Lateness {
     /// An encoder begins with what comes at `start`.
-    pub(super) fn new(now: Instant, start: MediaTime) -> Self {
-        Self { due: start, at: now, normal: MOST_NORMAL, late: MediaSpan::ZERO }
+    pub(crate) fn new(now: Instant, start: MediaTime) -> Self {
+        Self { due: start, at: now, normal: MOST_NORMAL, late: -MOST_NORMAL }
     }
 
     /// It starts over at `start`: what it had made since is not expected of it at once.
-    pub(super) fn restart(&mut self, now: Instant, start: MediaTime) {
-        (self.due, self.at, self.late) = (start, now, MediaSpan::ZERO);
+    pub(crate) fn restart(&mut self, now: Instant, start: MediaTime) {
+        (self.due, self.at, self.late) = (start, now, -self.normal);
     }
 
     /// The source has come to `end`, and what is encoded to `made`.
-    pub(super) fn see(&mut self, now: Instant, end: MediaTime, made: MediaTime) {
+    pub(crate) fn see(&mut self, now: Instant, end: MediaTime, made: MediaTime) {
         let passed = now.saturating_duration_since(self.at).mul_f64(EXPECTED);
         self.at = now;
         self.due = (self.due + MediaSpan::from(passed)).min(end);
         if end - made < self.normal && self.due == end {
             self.normal = (end - made).max(LEAST_NORMAL);
         }
-        self.late = (self.due - made - self.normal).max(MediaSpan::ZERO);
+        self.late = self.due - made - self.normal;
     }
 
     /// How much later it is than it should be; zero when all is well.
-    pub(super) fn late(&self) -> MediaSpan {
+    pub(crate) fn late(&self) -> MediaSpan {
+        self.late.max(MediaSpan::ZERO)
+    }
+
+    /// The same, and less than zero where it is less behind than is normal: what tells that it loses ground before it is late.
+    pub(crate) fn against_normal(&self) -> MediaSpan {
         self.late
     }
 }

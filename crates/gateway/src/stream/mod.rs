@@ -18,7 +18,7 @@
 mod deaths;
 mod encoder;
 mod intake;
-mod lateness;
+pub(crate) mod lateness;
 mod overload;
 mod packager;
 mod pictures;

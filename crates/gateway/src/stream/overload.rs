@@ -101,7 +101,7 @@ impl Overload {
 
     fn report(&mut self, name: &StreamName, load: Option<Load>) {
         let (Some(ticket), Some(load)) = (&self.ticket, load) else { return };
-        ticket.report(self.lateness.late(), &load);
+        ticket.report(self.lateness.against_normal(), &load);
         let stream = name.to_string();
         metrics::gauge!("sluice_stream_encoder_late_seconds", "stream" => stream.clone())
             .set(self.lateness.late().as_secs_f64());
