@@ -168,6 +168,9 @@ impl Conn<'_> {
         let mut trickle = Trickle::new(flow.min_bytes_per_second, begun);
         // Set while a publisher is above its rate.
         let mut brakes_off: Option<Instant> = None;
+        // Set once a publisher takes no replies any more. What it sent before is still to be read: encoders close without
+        // having read everything, which resets the connection, and their goodbye may stand in what has come.
+        let mut deaf: Option<io::Error> = None;
         let result = loop {
             if let Err(error) = self.handle_events().await {
                 break Err(error);
@@ -178,7 +181,9 @@ impl Conn<'_> {
             let outbound = self.session.take_outbound();
             // What a publisher does not read is dropped past the limit, so that it cannot make us wait: acknowledgements and
             // pings are all that is lost.
-            if replies.len() + outbound.len() <= flow.session.limits.outbound || !self.publishing() {
+            if deaf.is_some() {
+                replies.clear();
+            } else if replies.len() + outbound.len() <= flow.session.limits.outbound || !self.publishing() {
                 replies.extend_from_slice(&outbound);
             } else {
                 metrics::counter!("sluice_rtmp_replies_dropped_total").increment(1);
@@ -216,6 +221,7 @@ impl Conn<'_> {
                 written = writer.write(&replies), if !replies.is_empty() => match written {
                     Ok(0) => break Ok("peer stopped reading"),
                     Ok(count) => replies.advance(count),
+                    Err(error) if self.publishing() => deaf = Some(error),
                     Err(error) => break Err(error.into()),
                 },
                 item = next_for(&mut self.player), if replies.len() < PLAYER_BACKLOG => {
@@ -231,7 +237,10 @@ impl Conn<'_> {
                 }
                 () = sleep_until(brakes_off.unwrap_or(told_stats)), if brakes_off.is_some() => brakes_off = None,
                 fed = feed_from(&mut reader, &mut self.session), if brakes_off.is_none() => match fed {
-                    Ok((0, _)) => break Ok("peer closed the connection"),
+                    Ok((0, _)) => match deaf.take() {
+                        Some(error) => break Err(error.into()),
+                        None => break Ok("peer closed the connection"),
+                    },
                     Ok((count, fed)) => {
                         received.increment(count as u64);
                         if let Err(error) = fed {

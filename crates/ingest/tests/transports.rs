@@ -6,9 +6,10 @@ mod support;
 use std::time::Duration;
 
 use ingest::{Places, Settings, Transport, tls::Tls};
+use rtmp::client::Event;
 use support::{
-    PATIENCE, certificate_files, certificate_of, connect_tls, connect_tls_with, http, make_certificate,
-    numbers, publish, start, with_tls,
+    PATIENCE, certificate_files, certificate_of, client, connect_tls, connect_tls_with, http,
+    make_certificate, numbers, publish, say, start, with_tls,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -66,6 +67,34 @@ async fn a_publisher_above_its_rate_is_slowed_down_not_closed() {
     assert_eq!((payloads.len(), clean), (25, true));
     // 2.5 MB at 1 MB/s, the first second's worth at once.
     assert!(begun.elapsed() > Duration::from_millis(1200), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_goodbye_is_heard_though_the_connection_was_reset_behind_it() {
+    let mut settings = Settings { max_bitrate_bps: 200_000, ..Settings::default() };
+    settings.session.timeouts.ping = Duration::from_millis(100);
+    let mut server = start(settings);
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    let client = tokio::spawn(async move {
+        let mut publisher = client("live");
+        let mut buffer = vec![0; 16 * 1024];
+        while !matches!(publisher.poll_event(), Some(Event::Ready)) {
+            socket.write_all(&publisher.take_outbound()).await.unwrap();
+            let read = timeout(PATIENCE, socket.read(&mut buffer)).await.unwrap().unwrap();
+            publisher.feed(std::time::Instant::now(), &buffer[..read]).unwrap();
+        }
+        say(&mut publisher, 8, 10_000);
+        publisher.finish();
+        while publisher.outbound_len() > 0 {
+            socket.write_all(&publisher.take_outbound()).await.unwrap();
+        }
+        // The server reads a part, and must wait for more than a second then. Its pings stay unread, as ffmpeg leaves
+        // them, so that closing resets the connection; the next ping fails before the rest is read.
+        sleep(Duration::from_millis(500)).await;
+    });
+    let (payloads, clean) = server.publication().await.read().await;
+    client.await.unwrap();
+    assert_eq!((numbers(&payloads), clean), ((0..8).collect(), true));
 }
 
 #[tokio::test]
