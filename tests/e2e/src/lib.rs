@@ -12,6 +12,7 @@ pub mod conformance;
 pub mod harness;
 pub mod hlscheck;
 pub mod http;
+pub mod overload;
 pub mod proc;
 pub mod report;
 pub mod tscheck;

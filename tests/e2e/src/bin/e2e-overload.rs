@@ -4,20 +4,22 @@
 //!   SLUICE_BIN=target/release/sluice cargo run -p e2e --bin e2e-overload -- --streams 3 --full 60 --rest 120
 //!
 //! Every stream is one file, coded once, sent as it is. After `--full` seconds all publishers but the first stop. A line a
-//! second tells how late each stream's encoder is, what each rung does (`#` encoded, `.` shed, `=` copied), and the idle CPU.
-//! Exit code 1 when a stream fell further behind than the ceiling, a larger rung was kept while a smaller one went, a copied
-//! rung was late, or not every rung of the first stream returned. Every list is judged by the rules of hlscheck, but
+//! second tells how late each stream's encoder is, what each rung does (`#` encoded, `.` shed, `=` copied), and the idle CPU;
+//! at the end stands a table of figures. Exit code 1 when a stream fell further behind than the ceiling, so that segments were
+//! skipped, a larger rung was kept while a smaller one went, a copied rung was late, a publisher's goodbye was not heard, or
+//! not every rung of the first stream returned. Every list is judged by the rules of hlscheck, but
 //! what shows that a shed rung has the next smaller one's pictures (`ts.params`, V4, V5), and that encoded rungs are late.
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
 use e2e::harness::{Browser, Gateway, Home, Process, Publisher, s, wait_for};
-use e2e::hlscheck::{Options, Watch};
+use e2e::hlscheck::{Options, Watch, media::Entry};
+use e2e::overload::{Copied, Figures, Rung, StreamLook};
 use e2e::report::Finding;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 #[derive(Parser)]
 struct Arguments {
@@ -44,13 +46,6 @@ struct Arguments {
 /// Seconds in which the source is looked at and the lists begin.
 const START: f64 = 15.0;
 
-/// One encoded or copied rung, as the API tells it.
-struct Rung {
-    id: String,
-    mark: char,
-    height: u64,
-}
-
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let home = Home::new();
@@ -75,11 +70,7 @@ fn main() -> Result<ExitCode> {
         gateway: &gateway,
         names: &names,
         started: Instant::now(),
-        marks: Vec::new(),
-        disorder: 0,
-        broken: 0,
-        worst: 0.0,
-        ceiling,
+        figures: Figures::new(&names, ceiling),
     };
 
     let mut publishers = Vec::new();
@@ -90,66 +81,69 @@ fn main() -> Result<ExitCode> {
         options.decode = false;
         options.poll = Duration::from_millis(500);
         watches.push(Watch::start(options));
-        run.follow(s(arguments.apart), |_| false);
+        run.follow(s(arguments.apart), false);
     }
-    run.follow(s(8), |_| false);
+    run.follow(s(8), false);
     let mut viewers = arguments.viewers.then(|| Viewers::start(&home, &gateway, &names[0]));
-    run.follow(s(arguments.full), |_| false);
+    run.follow(s(arguments.full), false);
 
-    println!("-- {:5.1} all publishers but the first stop", run.started.elapsed().as_secs_f64());
+    println!("-- {:5.1} all publishers but the first stop", run.at());
+    let stop = unix_micros();
+    run.figures.relieve(run.at());
     for publisher in publishers.iter_mut().skip(1) {
         publisher.stop();
     }
-    run.follow(s(arguments.rest), |marks| marks.first().is_some_and(|first| !first.contains(['.', '?'])));
-    if run.marks.first().is_none_or(|first| first.contains('.')) {
-        run.fault("not every rung of the first stream returned");
-    }
-    run.follow(s(12), |_| false);
+    run.follow(s(arguments.rest), true);
+    run.follow(s(12), false);
     if let Some(viewers) = &mut viewers {
-        run.broken += viewers.judge();
+        viewers.judge(&mut run.figures);
     }
-    println!("worst lateness {:.2} s", run.worst);
+    let last = unix_micros();
     publishers.first_mut().ok_or_else(|| anyhow!("no publisher"))?.stop();
-    for (name, watch) in names.iter().zip(watches) {
-        run.judge(name, watch);
+    for (nth, (name, watch)) in names.iter().zip(watches).enumerate() {
+        run.judge(name, watch, if nth == 0 { last } else { stop });
     }
     let log = gateway.log();
     for line in log.lines().filter(|line| line.contains("rung") || line.contains("skipped")) {
         println!("log: {line}");
     }
-    let broken = run.broken;
+    for (words, rule) in
+        [("are skipped", "segments were skipped"), ("publisher lost", "a publisher's goodbye was not heard")]
+    {
+        if let Some(line) = log.lines().find(|line| line.contains(words)) {
+            run.figures.fault(format!("{rule}: {line}"));
+        }
+    }
+    run.figures.conclude();
+    println!("\n{}", run.figures.table());
+    let broken = run.figures.faults().len();
     println!("{}", if broken == 0 { "all as it should be" } else { "BROKEN" });
     Ok(ExitCode::from(u8::from(broken > 0)))
+}
+
+fn unix_micros() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }
 
 struct Run<'a> {
     gateway: &'a Gateway,
     names: &'a [String],
     started: Instant,
-    marks: Vec<String>,
-    /// Looks in a row at which a smaller rung was shed and a larger one kept; streams are not told at the same moment.
-    disorder: u32,
-    broken: usize,
-    worst: f64,
-    /// Seconds.
-    ceiling: f64,
+    figures: Figures,
 }
 
 impl Run<'_> {
-    fn fault(&mut self, what: &str) {
-        println!("FAULT {what}");
-        self.broken += 1;
+    /// Seconds since the start.
+    fn at(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
     }
 
-    /// Prints a line a second; ends early when `enough` says so of the marks.
-    fn follow(&mut self, span: Duration, enough: impl Fn(&[String]) -> bool) {
+    /// Prints a line a second; ends early when it is to, and the first stream is whole again.
+    fn follow(&mut self, span: Duration, until_whole: bool) {
         let end = Instant::now() + span;
-        while Instant::now() < end {
+        while Instant::now() < end && !(until_whole && self.figures.is_whole()) {
             std::thread::sleep(Duration::from_millis(1000));
             self.look();
-            if enough(&self.marks) {
-                return;
-            }
         }
     }
 
@@ -158,48 +152,24 @@ impl Run<'_> {
         let gauge = |name: &str| -> Option<f64> {
             metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
         };
-        let rungs: Vec<Vec<Rung>> = self.names.iter().map(|name| rungs(self.gateway.stream(name))).collect();
-        let marks: Vec<String> = rungs.iter().map(|rungs| rungs.iter().map(|r| r.mark).collect()).collect();
-        let late: Vec<f64> = self
-            .names
-            .iter()
-            .map(|name| {
-                gauge(&format!("sluice_stream_encoder_late_seconds{{stream=\"{name}\"}}")).unwrap_or(0.0)
-            })
-            .collect();
-        self.worst = late.iter().copied().fold(self.worst, f64::max);
-        if late.iter().any(|late| *late > self.ceiling + 0.5) {
-            self.fault("a stream is later than the ceiling");
-        }
-        let late: Vec<String> = late.iter().map(|late| format!("{late:4.1}")).collect();
+        let stream = |name: &String| StreamLook {
+            late: gauge(&format!("sluice_stream_encoder_late_seconds{{stream=\"{name}\"}}")).unwrap_or(0.0),
+            rungs: rungs(self.gateway.stream(name)),
+        };
+        let streams: Vec<StreamLook> = self.names.iter().map(stream).collect();
+        let late: Vec<String> = streams.iter().map(|stream| format!("{:4.1}", stream.late)).collect();
+        let marks: Vec<String> = streams.iter().map(StreamLook::marks).collect();
         let idle = gauge("sluice_cpu_idle_cores").unwrap_or(f64::NAN);
-        let changed = if marks == self.marks { "" } else { "  <" };
-        println!(
-            "{:6.1} s  late {}  rungs {}  idle {idle:.2}{changed}",
-            self.started.elapsed().as_secs_f64(),
-            late.join(" "),
-            marks.join(" ")
-        );
-        self.in_order(&rungs);
-        self.marks = marks;
+        let at = self.at();
+        let changed = if self.figures.look(at, streams) { "  <" } else { "" };
+        println!("{at:6.1} s  late {}  rungs {}  idle {idle:.2}{changed}", late.join(" "), marks.join(" "));
     }
 
-    /// What goes is never smaller than what stays in any stream, as far as both are encoded.
-    fn in_order(&mut self, rungs: &[Vec<Rung>]) {
-        let shed = rungs.iter().flatten().filter(|rung| rung.mark == '.').map(|rung| rung.height).min();
-        let kept = rungs.iter().flatten().filter(|rung| rung.mark == '#').map(|rung| rung.height).max();
-        let (Some(shed), Some(kept)) = (shed, kept) else { return };
-        self.disorder = if kept > shed { self.disorder + 1 } else { 0 };
-        if self.disorder == 3 {
-            let text = format!("{kept}p is kept in one stream, {shed}p shed in one");
-            self.fault(&text);
-        }
-    }
-
-    fn judge(&mut self, name: &str, watch: Watch) {
+    /// `until`: when its publisher was stopped, in microseconds of Unix time.
+    fn judge(&mut self, name: &str, watch: Watch, until: i64) {
         let outcome = match watch.finish() {
             Ok(outcome) => outcome,
-            Err(error) => return self.fault(&format!("{name}: {error:#}")),
+            Err(error) => return self.figures.fault(format!("{name}: {error:#}")),
         };
         println!(
             "{name}: rules {:?}, lag of the lists (median, most) {:?} ms",
@@ -230,12 +200,14 @@ impl Run<'_> {
                 .iter()
                 .filter_map(|finding| late(finding, &copied.name))
                 .collect();
-            if copied.gaps > 0 || !late.is_empty() {
-                self.fault(&format!(
-                    "{name}: the copied rung was late at {late:?} s, with {} gaps",
-                    copied.gaps
-                ));
-            }
+            // A stream that is held after its publisher has gone lists gaps in all its rungs.
+            let gap = |entry: &&Entry| entry.gap && entry.date.is_none_or(|date| date < until);
+            self.figures.copied(Copied {
+                name: format!("{name}/{}", copied.name),
+                longest_wait: copied.update_gap_max,
+                gaps: copied.entries.values().filter(gap).count(),
+                late_at: late,
+            });
         }
         // V19 and V20: encoded rungs may come later than copied ones, up to the ceiling; `ts.`: segments behind gaps.
         let gaps = outcome.renditions.iter().any(|rendition| rendition.gaps > 0);
@@ -248,7 +220,7 @@ impl Run<'_> {
             .filter(|finding| !gaps || !behind_gaps.contains(&finding.rule))
             .collect();
         for finding in rest.iter().take(8) {
-            self.fault(&format!("{name}: {finding}"));
+            self.figures.fault(format!("{name}: {finding}"));
         }
     }
 }
@@ -306,8 +278,7 @@ impl Viewers {
         Self { browser, player, progress, from: Instant::now() }
     }
 
-    /// The number of faults.
-    fn judge(&mut self) -> usize {
+    fn judge(&mut self, figures: &mut Figures) {
         let watched = self.from.elapsed().as_secs_f64();
         let saw = self.browser.ask("watchdog stop");
         let state = self.browser.ask("state");
@@ -324,9 +295,12 @@ impl Viewers {
         for line in self.player.log().lines().take(12) {
             println!("ffmpeg said: {line}");
         }
-        let frozen = saw["freezes"].as_array().is_some_and(|freezes| !freezes.is_empty());
-        let behind = played < watched - 6.0;
-        usize::from(frozen) + usize::from(behind)
+        if saw["freezes"].as_array().is_some_and(|freezes| !freezes.is_empty()) {
+            figures.fault(format!("the picture in hls.js froze: [at, for s] {}", saw["freezes"]));
+        }
+        if played < watched - 6.0 {
+            figures.fault(format!("ffmpeg played {played:.1} s of {watched:.1} s"));
+        }
     }
 }
 
