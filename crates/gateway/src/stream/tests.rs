@@ -192,6 +192,7 @@ async fn a_multitrack_publication_becomes_renditions_with_a_small_one_filled_in(
     }
     let list = String::from_utf8(snapshot.multivariant().unwrap().body().to_vec()).unwrap();
     assert!(list.contains("RESOLUTION=640x360") && list.contains("RESOLUTION=426x240"), "{list}");
+    assert_eq!(list.matches("FRAME-RATE=30.000").count(), 3, "{list}");
     assert!(list.contains("LANGUAGE=\"und\",DEFAULT=NO") && list.contains("CHANNELS=\"2\""), "{list}");
     // Back with the first picture alone: the same renditions, one discontinuity.
     let alone: Vec<MediaEvent> = events(&clip)

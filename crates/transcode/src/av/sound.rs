@@ -106,13 +106,14 @@ impl Stereo {
         }
         let from = (frame.format(), frame.channel_layout(), frame.rate());
         if self.context.as_ref().is_none_or(|(_, built_for)| *built_for != from) {
-            let context = resampling::Context::get(
+            let context = resampling::Context::get_with(
                 from.0,
                 from.1,
                 from.2,
                 PLANAR,
                 ChannelLayout::default(i32::from(self.channels)),
                 self.rate,
+                levels(&from.1, self.channels),
             )
             .map_err(CodecError::at("swr_init", RESAMPLER))?;
             self.context = Some((context, from));
@@ -127,6 +128,19 @@ impl Stereo {
         }
         Ok(())
     }
+}
+
+/// How loud channels become that are mixed. The shares of each output channel make at most one together, so that six
+/// channels at full scale do not clip; libswresample sees to that by itself for whole numbers alone. One channel that
+/// becomes two keeps its level in both, as a player has it that gets one.
+fn levels(from: &ChannelLayout, channels: u8) -> Dictionary<'static> {
+    let mut options = Dictionary::new();
+    options.set("rematrix_maxval", "1.0");
+    if from.channels() == 1 && channels == 2 {
+        // Each would get the half of the power.
+        options.set("rematrix_volume", "1.4142135623730951");
+    }
+    options
 }
 
 /// Encodes AAC-LC. Times are counted in samples.
@@ -202,5 +216,119 @@ impl AudioEncoder {
             "avcodec_receive_packet",
             ENCODER,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::f32::consts::TAU;
+
+    use super::*;
+
+    const RATES: [u32; 9] = [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000];
+    const RATE: u32 = 48_000;
+    const I16: Sample = Sample::I16(Type::Planar);
+
+    /// A second of 500 Hz at full scale in those channels that `sounds` says, as stereo: the peak and the level (RMS
+    /// against that of a full-scale sine, dB) of either side, without what filters do at the edges.
+    fn stereo(
+        format: Sample,
+        layout: ChannelLayout,
+        rate: u32,
+        sounds: impl Fn(usize) -> bool,
+    ) -> [(f32, f32); 2] {
+        let mut stereo = Stereo::new(RATE, 2);
+        let mut out = vec![Vec::new(); 2];
+        let mut at = 0;
+        while at < rate as usize {
+            let mut frame = frame::Audio::new(format, 1024, layout);
+            frame.set_rate(rate);
+            for channel in 0..usize::from(frame.channels()) {
+                let sample = |nth: usize| (TAU * 500.0 * (at + nth) as f32 / rate as f32).sin();
+                let level = if sounds(channel) { 1.0 } else { 0.0 };
+                if format == I16 {
+                    let plane = frame.plane_mut::<i16>(channel).iter_mut().enumerate();
+                    plane.for_each(|(nth, to)| *to = (level * sample(nth) * 32_767.0) as i16);
+                } else {
+                    let plane = frame.plane_mut::<f32>(channel).iter_mut().enumerate();
+                    plane.for_each(|(nth, to)| *to = level * sample(nth));
+                }
+            }
+            stereo.run(&mut Samples(frame), &mut out).expect("a layout that can be mixed");
+            at += 1024;
+        }
+        [0, 1].map(|side| {
+            let all: &[f32] = &out[side];
+            let seconds = all.len() as f32 / RATE as f32;
+            assert!((seconds - at as f32 / rate as f32).abs() < 0.01, "{seconds} s");
+            let inner = &all[4_800..all.len() - 4_800];
+            let power = inner.iter().map(|sample| sample * sample).sum::<f32>() / inner.len() as f32;
+            let peak = inner.iter().fold(0f32, |peak, sample| peak.max(sample.abs()));
+            (peak, 10.0 * (2.0 * power).max(1e-9).log10())
+        })
+    }
+
+    #[test]
+    fn sound_at_full_scale_clips_in_no_layout_and_at_no_rate() {
+        for (name, layout) in [
+            ("mono", ChannelLayout::MONO),
+            ("stereo", ChannelLayout::STEREO),
+            ("2.1", ChannelLayout::_2POINT1),
+            ("quad", ChannelLayout::QUAD),
+            ("5.0", ChannelLayout::_5POINT0),
+            ("5.0 back", ChannelLayout::_5POINT0_BACK),
+            ("5.1", ChannelLayout::_5POINT1),
+            ("5.1 back", ChannelLayout::_5POINT1_BACK),
+            ("7.1", ChannelLayout::_7POINT1),
+        ] {
+            for rate in RATES {
+                for format in [PLANAR, I16] {
+                    for (peak, level) in stereo(format, layout, rate, |_| true) {
+                        let what = format!("{name} {rate} {format:?}: peak {peak}, {level:.2} dB");
+                        // Nothing above full scale; nothing thrown away either, all channels being of one mind.
+                        assert!(peak <= 1.003, "{what}");
+                        assert!(level.abs() < 0.1, "{what}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_channel_is_heard_on_its_side() {
+        // Levels on the left and on the right, dB; silence below −80.
+        const NONE: f32 = -90.0;
+        let six =
+            [(-7.66, NONE), (NONE, -7.66), (-10.67, -10.67), (NONE, NONE), (-10.67, NONE), (NONE, -10.67)];
+        let tables: [(&str, ChannelLayout, &[(f32, f32)]); 4] = [
+            ("mono", ChannelLayout::MONO, &[(0.0, 0.0)]),
+            ("stereo", ChannelLayout::STEREO, &[(0.0, NONE), (NONE, 0.0)]),
+            ("5.1", ChannelLayout::_5POINT1, &six),
+            ("5.1 back", ChannelLayout::_5POINT1_BACK, &six),
+        ];
+        for (name, layout, table) in tables {
+            for (channel, want) in table.iter().enumerate() {
+                let [left, right] = stereo(PLANAR, layout, 44_100, |nth| nth == channel);
+                for (got, want) in [(left.1, want.0), (right.1, want.1)] {
+                    let silent = want == NONE && got < -80.0;
+                    assert!(silent || (got - want).abs() < 0.1, "{name} {channel}: {got} dB for {want}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_rate_that_changes_is_followed() {
+        let mut stereo = Stereo::new(RATE, 2);
+        let mut out = vec![Vec::new(); 2];
+        for (rate, layout) in [(44_100, ChannelLayout::STEREO), (96_000, ChannelLayout::_5POINT1)] {
+            let mut frame = frame::Audio::new(PLANAR, 4_800, layout);
+            frame.set_rate(rate);
+            (0..usize::from(frame.channels())).for_each(|channel| frame.plane_mut::<f32>(channel).fill(0.0));
+            stereo.run(&mut Samples(frame), &mut out).expect("a layout that can be mixed");
+        }
+        // 109 ms and 50 ms, without what either filter holds back.
+        assert!((7_500..=7_625).contains(&out[0].len()), "{}", out[0].len());
+        assert_eq!(out[0].len(), out[1].len());
     }
 }

@@ -33,6 +33,9 @@ const LOOK_PATIENCE: MediaSpan = MediaSpan::from_millis(5000);
 const MAX_KEYFRAMES: usize = 64;
 /// Steps between frames that are looked at.
 const MAX_STEPS: usize = 128;
+/// So many steps at the start say nothing of whether frames come evenly, where more than that follow: as many as pictures
+/// are put back in order.
+const MADE_UP: usize = 2;
 /// What rounding to milliseconds may add to a step.
 const JITTER: MediaSpan = MediaSpan::from_millis(2);
 /// Track numbers end below this.
@@ -307,6 +310,11 @@ impl Probe {
     }
 }
 
+/// Whether a step between frames is a quarter off the usual one, stamps of whole milliseconds allowed for.
+fn is_odd(step: i64, usual: i64) -> bool {
+    (step - usual).abs() > usual / 4 + JITTER.ticks()
+}
+
 /// Why a picture is too large to be served.
 fn too_large(config: &VideoConfig) -> Option<Unsupported> {
     let (width, height) = config.dimensions();
@@ -406,12 +414,16 @@ impl Look {
         if self.frames < 3 || span <= 0.0 {
             return declared.next();
         }
-        let measured = f64::from(self.frames - 1) / span;
         if self.is_variable() {
-            return self.fastest(declared, measured);
+            return self.fastest(declared, f64::from(self.frames - 1) / span);
         }
+        let (count, span) = self.even_steps();
+        if count == 0 {
+            return declared.next();
+        }
+        let measured = f64::from(count) / span.as_secs_f64();
         // Stamps of whole milliseconds may be off by one at either end.
-        let slack = 0.01 + 0.002 / span;
+        let slack = 0.01 + 0.002 / span.as_secs_f64();
         let near = |rate: FrameRate| (rate.as_f64() / measured - 1.0).abs() <= slack;
         // Frames may be missing at the start, but none can be too many.
         let missing = |rate: FrameRate| (measured..measured * MISSING).contains(&rate.as_f64());
@@ -438,13 +450,29 @@ impl Look {
             .or_else(|| FrameRate::nearest(fast))
     }
 
+    /// The steps near the usual one, how many and how long together. The others say nothing of the rate: frames that an
+    /// encoder dropped, and decoding times that a muxer made up for the first frames.
+    fn even_steps(&self) -> (u32, MediaSpan) {
+        let usual = self.usual_step();
+        let even = self.steps.iter().filter(|step| **step > 0 && !is_odd(**step, usual));
+        let (count, ticks) = even.fold((0, 0), |(count, ticks), step| (count + 1, ticks + step));
+        (count, MediaSpan::from_ticks(ticks))
+    }
+
+    /// The median.
+    fn usual_step(&self) -> i64 {
+        let mut steps = self.steps.clone();
+        steps.sort_unstable();
+        steps.get(steps.len() / 2).copied().unwrap_or(0)
+    }
+
     /// Whether frames come unevenly: more than a fifth of the steps are a quarter off the usual one, stamps of whole
     /// milliseconds allowed for. Single frames that an encoder drops do not count.
     fn is_variable(&self) -> bool {
-        let mut steps = self.steps.clone();
-        steps.sort_unstable();
-        let Some(usual) = steps.get(steps.len() / 2) else { return false };
-        let odd = steps.iter().filter(|step| (*step - usual).abs() > usual / 4 + JITTER.ticks()).count();
+        let usual = self.usual_step();
+        // Muxers make up the first stamps where a file has none.
+        let steps = self.steps.get(MADE_UP..).filter(|rest| rest.len() > MADE_UP).unwrap_or(&self.steps);
+        let odd = steps.iter().filter(|step| is_odd(**step, usual)).count();
         odd * 5 > steps.len()
     }
 
@@ -577,6 +605,35 @@ mod tests {
             let rate = source.video.unwrap().frame_rate.unwrap();
             let want_rate: Vec<f64> = want.split('/').map(|part| part.parse().unwrap()).collect();
             assert!((rate.as_f64() - want_rate[0] / want_rate[1]).abs() < 0.2, "{name}: {rate:?}");
+        }
+    }
+
+    #[test]
+    fn stamps_that_stumble_do_not_make_a_rate() {
+        // What the first stamps are in ms, before frames come evenly; Matroska, which has no decoding times, makes up the
+        // first ones of pictures with B-frames.
+        for (name, fps, start, want) in [
+            ("the first three at once", 30.0, &[0.0, 1.0, 2.0][..], 30.0),
+            ("the second a millisecond after the first", 30.0, &[0.0, 1.0][..], 30.0),
+            ("the second late by four frames", 30.0, &[0.0, 133.0][..], 30.0),
+            ("at 25", 25.0, &[0.0, 1.0, 2.0][..], 25.0),
+            ("at 60", 60.0, &[0.0, 1.0, 2.0][..], 60.0),
+            ("at 50, evenly", 50.0, &[0.0][..], 50.0),
+            ("at 24, evenly", 24.0, &[0.0][..], 24.0),
+        ] {
+            let mut probe = probe(&[video_config(), audio_config()]);
+            probe.metadata(Hints { frame_rate: Some(1000.0), ..Hints::default() });
+            let last = start[start.len() - 1];
+            let even = (1..2000).map(|frame| last + f64::from(frame) * 1000.0 / fps);
+            let verdict = start.iter().copied().chain(even).enumerate().find_map(|(frame, ms)| {
+                let data = if frame == 0 { sei(OBS) } else { vec![0; 2000] };
+                probe.see(&packet(TrackKind::Video, ms as i64, frame == 0, data));
+                probe.verdict()
+            });
+            let rate = verdict.unwrap().unwrap().video.unwrap().frame_rate.unwrap();
+            // The VUI's 30 is believed where frames may be missing: at 24 and 25.
+            let want = if want < 30.0 { 30.0 } else { want };
+            assert!((rate.as_f64() - want).abs() < 0.001, "{name}: {rate:?}");
         }
     }
 
