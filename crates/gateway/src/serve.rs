@@ -77,6 +77,7 @@ pub(crate) fn wishes(config: &Config) -> Wishes {
         preset: config.preset,
         encoder: config.encoder.filter(|name| !config.broken_encoders.contains(name)).unwrap_or_default(),
         audio: AudioWishes { bitrate_bps: rate(config.audio_bitrate), ..Wishes::default().audio },
+        fill_sound: config.fill_sound,
         ..Wishes::default()
     }
 }

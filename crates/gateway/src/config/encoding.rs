@@ -7,7 +7,7 @@ use transcode::{
 
 use super::{
     Setting,
-    settings::{read_choice, read_count, read_span},
+    settings::{read_choice, read_count, read_flag, read_span},
     units::{parse_rate, parse_size, parse_span, show_rate, show_size, show_span},
 };
 use crate::governor::Admission;
@@ -59,6 +59,13 @@ pub(super) const SETTINGS: &[Setting] = &[
             }
             _ => Err(format!("{v:?} is not between 32k and 320k")),
         },
+    },
+    Setting {
+        key: "ladder.fill_sound",
+        help: "Pictures that come without sound get silence, since some players wait for a track of sound. Sound that comes\n\
+               later takes its place.",
+        get: |c| c.fill_sound.to_string(),
+        set: |c, v| read_flag(v).map(|v| c.fill_sound = v),
     },
     Setting {
         key: "ladder.worker_memory",

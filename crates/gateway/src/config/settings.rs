@@ -112,6 +112,7 @@ pub(crate) struct Config {
     pub rungs: Vec<(u32, u64)>,
     pub preset: Preset,
     pub worker_memory: u64,
+    pub fill_sound: bool,
     pub sandbox: Sandbox,
     pub latency_ceiling: Duration,
     /// Per cent.
@@ -175,6 +176,7 @@ impl Default for Config {
             rungs: Vec::new(),
             preset: Preset::Auto,
             worker_memory: 2 << 30,
+            fill_sound: true,
             sandbox: Sandbox::Auto,
             latency_ceiling: Duration::from_secs(4),
             cpu_budget: 90,
@@ -672,7 +674,7 @@ pub(super) fn read_span(text: &str, least_s: u64, most_s: u64) -> Result<Duratio
     }
 }
 
-fn read_flag(text: &str) -> Result<bool, String> {
+pub(super) fn read_flag(text: &str) -> Result<bool, String> {
     read_choice(text, &[("true", true), ("false", false)])
 }
 

@@ -299,3 +299,35 @@ async fn a_picture_that_comes_after_sound_alone_begins_a_new_session() {
     let frames = decoded(&snapshot.renditions()[0], 0, TrackKind::Video);
     assert!(frames >= 120, "{frames}: from the keyframe at 6 s on");
 }
+
+#[tokio::test]
+async fn pictures_without_sound_get_silence_until_sound_comes() {
+    let clips = Clips::new();
+    let picture = "-f lavfi -i testsrc2=size=320x240:rate=30";
+    let coded = "-t 5 -c:v libx264 -preset veryfast -g 60 -keyint_min 60 -sc_threshold 0";
+    let mute = clips.make("mute.mkv", &format!("{picture} {coded}"));
+    let heard = clips.make("heard.mkv", &format!("{picture} -f lavfi -i sine=r=44100 {coded} -c:a aac"));
+    let mut show = Show::new(Wishes { max_rungs: 1, ..Wishes::default() });
+    for (nth, clip, end) in [(0, &mute, End::Lost), (1, &heard, End::Lost), (2, &mute, End::Clean)] {
+        let snapshot = show.publish(events(clip), end).await;
+        let view = &snapshot.renditions()[0];
+        assert_eq!(ids(&snapshot), ["240p"]);
+        assert!(view.codecs().ends_with(",mp4a.40.2"), "{}", view.codecs());
+        assert_eq!(marks(view).matches('!').count(), nth, "{}", marks(view));
+        let from = if nth == 0 {
+            0
+        } else {
+            view.listed().iter().rposition(|segment| segment.discontinuity).unwrap()
+        };
+        assert_eq!(decoded(view, from, TrackKind::Video), 150, "{nth}");
+        let sounds = decoded(view, from, TrackKind::Audio);
+        // silence at first runs at 48 kHz, later as the sound before it did
+        let want = if nth == 0 { 230..=237 } else { 209..=219 };
+        assert!(want.contains(&sounds), "{nth}: {sounds}");
+    }
+    let mut show = Show::new(Wishes { max_rungs: 1, fill_sound: false, ..Wishes::default() });
+    let snapshot = show.publish(events(&mute), End::Clean).await;
+    let view = &snapshot.renditions()[0];
+    assert!(!view.codecs().contains("mp4a"), "{}", view.codecs());
+    assert_eq!(decoded(view, 0, TrackKind::Audio), 0);
+}

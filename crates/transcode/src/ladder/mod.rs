@@ -54,6 +54,9 @@ pub struct Wishes {
     pub audio: AudioWishes,
     /// What encodes the picture.
     pub encoder: EncoderName,
+    /// Pictures that come without sound get silence: players start late, or not at all, without a track of sound, and one
+    /// that comes later finds its place.
+    pub fill_sound: bool,
 }
 
 /// Whether there is a ladder.
@@ -96,6 +99,7 @@ impl Default for Wishes {
             preset: Preset::default(),
             audio: AudioWishes { always_encode: false, bitrate_bps: 128_000 },
             encoder: EncoderName::default(),
+            fill_sound: true,
         }
     }
 }
@@ -230,6 +234,8 @@ pub enum AudioPlan {
     Copy,
     /// Decoded, brought to stereo, encoded once for all rungs.
     Encode(AudioSettings),
+    /// There is none, and silence in this coding takes its place. No encoder runs for it.
+    Silence(AudioSettings),
 }
 
 /// How sound is encoded: AAC-LC.
@@ -295,6 +301,7 @@ impl fmt::Display for Plan {
         match &self.audio {
             AudioPlan::None => writeln!(f, "sound  none")?,
             AudioPlan::Copy => writeln!(f, "sound  copy")?,
+            AudioPlan::Silence(_) => writeln!(f, "sound  silence")?,
             AudioPlan::Encode(audio) => writeln!(
                 f,
                 "sound  AAC-LC {} Hz, {} channels, {} kbit/s",
@@ -305,7 +312,7 @@ impl fmt::Display for Plan {
         }
         for alternate in &self.alternates {
             let how = match &alternate.audio {
-                AudioPlan::None => "missing",
+                AudioPlan::None | AudioPlan::Silence(_) => "missing",
                 AudioPlan::Copy => "copy",
                 AudioPlan::Encode(_) => "encoded",
             };

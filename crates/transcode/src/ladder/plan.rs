@@ -3,9 +3,9 @@
 use media::{FrameRate, MediaSpan, TrackId};
 
 use super::{
-    CutMode, EncodeSettings, Mode, Plan, Profile, Rung, RungWish, Treatment, Wishes,
+    AudioPlan, CutMode, EncodeSettings, Mode, Plan, Profile, Rung, RungWish, Treatment, Wishes,
     size::{self, HIGH_RATE},
-    sound::{audio, audio_bps, choices},
+    sound::{audio, audio_bps, audio_settings, choices},
     tracks::{Ready, ready, short_side},
 };
 use crate::source::{Gop, Rate, Source, Turn, VideoSource, level_name, profile_name};
@@ -32,11 +32,20 @@ const TS_SECOND_BITS: u64 = 12_000;
 
 /// The ladder for a new presentation.
 pub fn plan(source: &Source, wishes: &Wishes) -> Plan {
-    let audio = audio(source.audio.as_ref(), wishes);
+    let audio = match audio(source.audio.as_ref(), wishes) {
+        AudioPlan::None if source.audio.is_none() && source.video.is_some() && wishes.fill_sound => {
+            AudioPlan::Silence(audio_settings(&wishes.audio))
+        }
+        audio => audio,
+    };
     let audio_bps = audio_bps(&audio, source.audio.as_ref());
     let mut notes = source.notes.clone();
     if source.audio.is_none() {
-        notes.push("there is no sound; some players start late without".to_owned());
+        let what = match audio {
+            AudioPlan::Silence(_) => "there is no sound: viewers get silence",
+            _ => "there is no sound; some players start late without",
+        };
+        notes.push(what.to_owned());
     }
     let (sound, alternates) = choices(source, &audio, wishes, &mut notes);
     let Some(video) = &source.video else {

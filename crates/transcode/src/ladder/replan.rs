@@ -28,9 +28,14 @@ pub fn replan(running: &Plan, source: &Source, wishes: &Wishes) -> Plan {
             notes.push("the sound is new and is left out until the stream starts anew".to_owned());
             AudioPlan::None
         }
-        (_, AudioPlan::None) => {
+        (AudioPlan::Silence(settings), AudioPlan::None) => AudioPlan::Silence(settings.clone()),
+        (before, AudioPlan::None) => {
             notes.push("the sound has gone".to_owned());
-            AudioPlan::None
+            match before {
+                _ if !wishes.fill_sound || source.video.is_none() => AudioPlan::None,
+                AudioPlan::Encode(settings) => AudioPlan::Silence(settings.clone()),
+                _ => AudioPlan::Silence(sound::audio_settings(&wishes.audio)),
+            }
         }
         (_, plan) => plan,
     };

@@ -53,7 +53,8 @@ fn plays_everywhere(config: &aac::Config) -> bool {
 pub(super) fn audio_bps(plan: &AudioPlan, source: Option<&AudioSource>) -> u32 {
     match plan {
         AudioPlan::None => 0,
-        AudioPlan::Encode(settings) => settings.bitrate_bps,
+        // Silence needs a few bits only, but the sound that may come in its place is to fit.
+        AudioPlan::Encode(settings) | AudioPlan::Silence(settings) => settings.bitrate_bps,
         AudioPlan::Copy => source.and_then(|audio| audio.bitrate_bps).unwrap_or(USUAL_AUDIO_BPS),
     }
 }
@@ -111,13 +112,15 @@ pub(super) fn again(
 /// What becomes of a sound whose presentation has it by `running` already.
 pub(super) fn keep_coding(running: &AudioPlan, source: Option<&AudioSource>, wishes: &Wishes) -> AudioPlan {
     match (running, audio(source, wishes)) {
-        // What was encoded was AAC-LC: anything else copied would change the CODECS name.
-        (AudioPlan::Encode(settings), AudioPlan::Copy)
+        // What was encoded, or silence, was AAC-LC: anything else copied would change the CODECS name.
+        (AudioPlan::Encode(settings) | AudioPlan::Silence(settings), AudioPlan::Copy)
             if source.is_some_and(|audio| audio.config.codecs() != "mp4a.40.2") =>
         {
             AudioPlan::Encode(settings.clone())
         }
-        (AudioPlan::Encode(settings), AudioPlan::Encode(_)) => AudioPlan::Encode(settings.clone()),
+        (AudioPlan::Encode(settings) | AudioPlan::Silence(settings), AudioPlan::Encode(_)) => {
+            AudioPlan::Encode(settings.clone())
+        }
         (_, plan) => plan,
     }
 }
@@ -146,7 +149,7 @@ fn sound(source: &AudioSource, plan: &AudioPlan, names: &mut Vec<String>) -> Sou
         name: distinct,
         language: label.language.clone().filter(|tag| is_tag(tag)),
         channels: match plan {
-            AudioPlan::Encode(settings) => settings.channels,
+            AudioPlan::Encode(settings) | AudioPlan::Silence(settings) => settings.channels,
             AudioPlan::Copy | AudioPlan::None => source.config.channels(),
         },
     }

@@ -294,11 +294,13 @@ fn sound_is_copied_where_every_player_takes_it() {
                     (48_000, 2, 128_000)
                 );
             }
-            AudioPlan::None => panic!("{name}"),
+            AudioPlan::None | AudioPlan::Silence(_) => panic!("{name}"),
         }
     }
     let silent = Source { audio: None, ..video(1280, 720, 30, 2000) };
-    assert_eq!(plan(&silent, &Wishes::default()).audio, AudioPlan::None);
+    assert!(matches!(plan(&silent, &Wishes::default()).audio, AudioPlan::Silence(_)));
+    let unfilled = Wishes { fill_sound: false, ..Wishes::default() };
+    assert_eq!(plan(&silent, &unfilled).audio, AudioPlan::None);
     let heard = Source { video: None, ..with_audio(video(1280, 720, 30, 2000), &[0x11, 0x90]) };
     let only = plan(&heard, &Wishes::default());
     assert_eq!((only.rungs.len(), only.cut, only.needs_transcoder()), (0, CutMode::Grid, false));
@@ -361,7 +363,13 @@ fn a_source_that_comes_back_keeps_the_rungs() {
     let halved = |rung: &Rung| matches!(&rung.treatment, Treatment::Encode(settings) if settings.halve_rate);
     assert!(faster.rungs.iter().all(halved), "declared frame rates hold");
     let silent = replan(&running, &Source { audio: None, ..video(1280, 720, 30, 2000) }, &Wishes::default());
-    assert_eq!((silent.audio, silent.notes.len()), (AudioPlan::None, 1));
+    assert_eq!(silent.notes.len(), 1);
+    assert!(matches!(&silent.audio, AudioPlan::Silence(_)), "its place is kept");
+    assert_eq!(
+        replan(&silent, &video(1280, 720, 30, 2000), &Wishes::default()).audio,
+        AudioPlan::Copy,
+        "and taken again"
+    );
 }
 
 #[test]

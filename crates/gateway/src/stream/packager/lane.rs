@@ -164,7 +164,9 @@ pub(in crate::stream) fn rendition_specs(plan: &Plan, has_audio: bool) -> Vec<Re
         video: None,
         has_audio: true,
         bandwidth: measured(match &alternate.audio {
-            AudioPlan::Encode(settings) => Some(u64::from(settings.bitrate_bps)),
+            AudioPlan::Encode(settings) | AudioPlan::Silence(settings) => {
+                Some(u64::from(settings.bitrate_bps))
+            }
             AudioPlan::Copy | AudioPlan::None => None,
         }),
         role: Role::Alternate(choice(&alternate.sound)),

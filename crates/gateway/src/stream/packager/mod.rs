@@ -33,7 +33,7 @@ use hls::{
     snapshot::{Phase, RenditionView, Snapshot},
 };
 use media::{
-    AudioConfig, MediaSequence, MediaSpan, MediaTime, Packet, TrackId, TrackKind, VideoConfig,
+    AudioConfig, MediaSequence, MediaSpan, MediaTime, Packet, TrackId, TrackKind, VideoConfig, aac,
     captions::Services,
 };
 use transcode::{
@@ -119,7 +119,12 @@ impl Packager {
         let plan = publication.plan;
         let variants = plan.rungs.len().max(1);
         let has_video = !plan.rungs.is_empty();
+        let silent = match &plan.audio {
+            AudioPlan::Silence(settings) => aac::Config::lc(settings.sample_rate, settings.channels),
+            _ => None,
+        };
         let has_audio = publication.source.is_some_and(|source| source.audio.is_some())
+            || silent.is_some()
             || promised.as_ref().is_some_and(|codecs| codecs.audio.is_some());
         let lane = |at| if at < variants { Lane::new(has_video, has_audio) } else { Lane::new(false, true) };
         let mut packager = Self {
@@ -136,7 +141,7 @@ impl Packager {
             clock: publication.clock,
             codecs: Codecs {
                 video: vec![None; variants],
-                audio: None,
+                audio: silent.map(AudioConfig::Aac),
                 alternates: vec![None; plan.alternates.len()],
                 captions: Services::NONE,
             },
@@ -180,12 +185,12 @@ impl Packager {
             if self.has_video { (TrackKind::Video, plan.lead) } else { (TrackKind::Audio, self.main_sound) };
         self.feed = plan.rungs.iter().find(|rung| !rung.is_copy()).map(|rung| rung.track);
         self.kept = Kept::new(self.feed);
-        let absent = audio.is_none() || plan.audio == AudioPlan::None;
+        let absent = audio.is_none() || matches!(plan.audio, AudioPlan::None | AudioPlan::Silence(_));
         let promised = self.codecs.audio.as_ref().filter(|_| absent && self.has_video);
         self.silence = promised.and_then(|config| Silence::new(config, publication.clock.at));
         self.sound = match (&plan.audio, audio) {
             _ if self.silence.is_some() => Sound::Silence,
-            (_, None) | (AudioPlan::None, _) => Sound::None,
+            (_, None) | (AudioPlan::None | AudioPlan::Silence(_), _) => Sound::None,
             (AudioPlan::Copy, Some(audio)) => Sound::Source(audio.track),
             (AudioPlan::Encode(_), Some(audio)) => Sound::Encoder(audio.track),
         };
@@ -196,7 +201,7 @@ impl Packager {
                 let Some(alternate) = plan.alternates.get(nth) else { continue };
                 lane.follows = true;
                 lane.sound = match &alternate.audio {
-                    AudioPlan::None => Sound::None,
+                    AudioPlan::None | AudioPlan::Silence(_) => Sound::None,
                     AudioPlan::Copy => Sound::Source(alternate.sound.track),
                     AudioPlan::Encode(_) => Sound::Encoder(alternate.sound.track),
                 };
@@ -234,9 +239,7 @@ impl Packager {
         }
         if let Some(silence) = &self.silence {
             let config = shared(silence.config());
-            for lane in &mut self.lanes[..self.variants] {
-                lane.segmenter.audio_config(config.clone());
-            }
+            self.coded_sound(Sound::Silence, &config);
         }
     }
 

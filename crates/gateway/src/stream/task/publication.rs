@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use transcode::{
     Job, StillsJob, can_decode,
-    ladder::{self, Plan},
+    ladder::{self, AudioPlan, Plan},
     source::Source,
 };
 
@@ -125,7 +125,8 @@ impl Live {
         match &mut self.packager {
             Some(packager) => packager.begin(&publication, self.next_sequence),
             None => {
-                let specs = rendition_specs(&plan, source.audio.is_some());
+                let has_sound = source.audio.is_some() || matches!(plan.audio, AudioPlan::Silence(_));
+                let specs = rendition_specs(&plan, has_sound);
                 let presentation = Presentation::new(self.presentation_settings(&plan), specs);
                 let mut packager = Packager::new(presentation, &publication, self.next_sequence, None);
                 packager.wish_captions(self.shared.settings.captions.clone());
