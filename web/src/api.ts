@@ -10,7 +10,7 @@ export interface Rendition {
   codecs: string;
   declared_bps: number | null;
   measured_average_bps: number | null;
-  made: "copy" | "encode" | null;
+  made: "copy" | "encode" | "blank" | null;
   reason: string | null;
   /** Null for what is copied, and while nobody publishes. */
   state: "live" | "shed" | null;

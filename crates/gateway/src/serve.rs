@@ -78,6 +78,8 @@ pub(crate) fn wishes(config: &Config) -> Wishes {
         encoder: config.encoder.filter(|name| !config.broken_encoders.contains(name)).unwrap_or_default(),
         audio: AudioWishes { bitrate_bps: rate(config.audio_bitrate), ..Wishes::default().audio },
         fill_sound: config.fill_sound,
+        fill_picture: config.fill_picture,
+        audio_only: config.audio_only,
         ..Wishes::default()
     }
 }
@@ -261,7 +263,13 @@ fn run_media(
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
     let how = config.on_shutdown;
-    let desk = Desk { shared: shared.clone(), gate, takeover: config.takeover, play: config.play_access };
+    let desk = Desk {
+        shared: shared.clone(),
+        gate,
+        takeover: config.takeover,
+        play: config.play_access,
+        config: Arc::new(config.clone()),
+    };
     let doorman = Doorman {
         store: shared.store.clone(),
         challenger: Challenger::new(shared.store.challenge_secret()?),

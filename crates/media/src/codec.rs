@@ -16,9 +16,9 @@ pub struct FrameRate {
 
 impl FrameRate {
     /// `num / den` frames a second; `None` unless it lies between 1 and 300.
-    pub fn new(num: u32, den: u32) -> Option<Self> {
-        let plausible = den > 0 && num >= den && u64::from(num) <= 300 * u64::from(den);
-        plausible.then_some(Self { num, den })
+    pub const fn new(num: u32, den: u32) -> Option<Self> {
+        let plausible = den > 0 && num >= den && num as u64 <= 300 * den as u64;
+        if plausible { Some(Self { num, den }) } else { None }
     }
 
     /// The common rate nearest to a measured one: whole numbers and their 1000/1001 forms within 0.15 %, else

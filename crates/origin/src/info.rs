@@ -72,4 +72,6 @@ pub enum Made {
     Copy,
     /// Encoded by Sluice.
     Encode,
+    /// A plain dark picture, since the publisher sends none.
+    Blank,
 }

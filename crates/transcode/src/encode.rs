@@ -13,6 +13,12 @@ use crate::{
 #[error("{0}")]
 pub struct EncodeError(String);
 
+impl EncodeError {
+    pub(crate) fn new(words: String) -> Self {
+        Self(words)
+    }
+}
+
 impl From<CodecError> for EncodeError {
     fn from(error: CodecError) -> Self {
         Self(error.to_string())
@@ -63,6 +69,18 @@ impl H264Encoder {
     /// # Errors
     /// When the sizes are odd or 0, or x264 does not take the settings.
     pub fn open(settings: &VideoSettings) -> Result<Self, EncodeError> {
+        let (width, height) = (settings.width, settings.height);
+        let (maxrate_bps, _) = ladder::cap(settings.bitrate_bps);
+        let level_idc = ladder::level(width, height, Some(settings.frame_rate), maxrate_bps);
+        Self::open_as(settings, Profile::High, level_idc)
+    }
+
+    /// The same in another profile and level.
+    pub(crate) fn open_as(
+        settings: &VideoSettings,
+        profile: Profile,
+        level_idc: u8,
+    ) -> Result<Self, EncodeError> {
         av::quiet();
         let (width, height) = (settings.width, settings.height);
         if width % 2 != 0 || height % 2 != 0 || width == 0 || height == 0 {
@@ -76,8 +94,8 @@ impl H264Encoder {
             bitrate_bps: settings.bitrate_bps,
             maxrate_bps,
             bufsize_bits,
-            profile: Profile::High,
-            level_idc: ladder::level(width, height, Some(settings.frame_rate), maxrate_bps),
+            profile,
+            level_idc,
             preset: settings.preset,
             colour: Colour::BT709,
             gop: Some(settings.gop.max(1)),

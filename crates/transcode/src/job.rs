@@ -109,7 +109,7 @@ impl Job {
             .rungs
             .iter()
             .filter_map(|rung| match &rung.treatment {
-                Treatment::Copy => None,
+                Treatment::Copy | Treatment::Blank(_) => None,
                 Treatment::Encode(settings) => Some(VideoRung {
                     name: rung.name.clone(),
                     width: rung.width,
@@ -120,7 +120,7 @@ impl Job {
                 }),
             })
             .collect();
-        let feed = plan.rungs.iter().find(|rung| !rung.is_copy()).map(|rung| rung.track);
+        let feed = plan.rungs.iter().find(|rung| rung.is_encoded()).map(|rung| rung.track);
         let video = source.pictures().find(|video| Some(video.track) == feed).map(|video| VideoJob {
             track: video.track,
             config: Arc::clone(&video.config),

@@ -14,6 +14,7 @@
 //! All unsafe code of Sluice stands in the module `av`.
 
 mod av;
+mod blank;
 mod codecs;
 pub mod encode;
 pub mod file;
@@ -26,6 +27,7 @@ mod still;
 mod transcoder;
 mod worker;
 
+pub use blank::Blank;
 pub use codecs::{CodecCheck, can_decode, can_decode_audio, probe_codecs};
 pub use job::{AudioJob, FAULT_MARK, Fault, Job, VideoJob, VideoRung};
 pub use load::{Cost, Load, RungLoad};

@@ -162,8 +162,14 @@ fn ffmpeg_plays_the_live_url() {
 /// Length of the clips of `plays`.
 const SECONDS: u32 = 12;
 
-/// Publishes the clip once, watches to the end, and asks for clean lists with as many pictures.
+/// Publishes the clip once, watches to the end, and asks for clean lists.
 fn plays(size: &str, rate: u32, gop: u32, more: &[&str], settings: &[(&str, &str)]) -> (Stage, Outcome) {
+    let (stage, outcome) = played(size, rate, gop, more, settings);
+    outcome.assert_clean();
+    (stage, outcome)
+}
+
+fn played(size: &str, rate: u32, gop: u32, more: &[&str], settings: &[(&str, &str)]) -> (Stage, Outcome) {
     let stage = Stage::new(settings);
     let clip = clip(size, rate, SECONDS, gop, more);
     let mut encoder = Publisher::copy(&stage.home, &clip.path, 1, &stage.url());
@@ -173,7 +179,6 @@ fn plays(size: &str, rate: u32, gop: u32, more: &[&str], settings: &[(&str, &str
     eprintln!("the API on it: {}", story.unwrap_or_default());
     let outcome = to_the_end(watch, s(60));
     assert!(encoder.wait(s(5)).success(), "{}", encoder.log());
-    outcome.assert_clean();
     (stage, outcome)
 }
 
@@ -195,6 +200,46 @@ fn without_video_it_plays() {
     let sound = &outcome.renditions[0];
     assert!(sound.facts.values().all(|f| f.video.is_none()) && sound.resolution.is_none(), "{outcome}");
     assert!((sound.seconds - f64::from(SECONDS)).abs() < 0.2, "{outcome}");
+}
+
+#[test]
+fn without_video_a_dark_one_plays_if_that_is_wished() {
+    let _alone = alone();
+    let (_stage, outcome) = plays("640x360", 30, 60, &["-vn"], &[("ladder.fill_picture", "true")]);
+    assert_eq!(outcome.renditions.len(), 1, "{outcome}");
+    let dark = &outcome.renditions[0];
+    assert_eq!(dark.resolution, Some((640, 360)), "{outcome}");
+    let idrs =
+        dark.facts.values().all(|f| f.audio.is_some() && f.video.as_ref().is_some_and(|v| v.idrs >= 1));
+    assert!(idrs && dark.frames.abs_diff(u64::from(SECONDS) * 5) <= 1, "{outcome}");
+    assert!((dark.seconds - f64::from(SECONDS)).abs() < 0.3, "{outcome}");
+}
+
+#[test]
+fn pictures_that_stop_leave_the_sound_to_go_on() {
+    let _alone = alone();
+    let settings = [("ladder.rungs", "360:600k,240:300k")];
+    let (_stage, outcome) = played("640x360", 30, 60, &["-vf", "trim=end=6"], &settings);
+    // Three seconds to be sure, and the segment that was open.
+    outcome.assert_clean_with_pause(6.0);
+    assert_eq!(outcome.renditions.len(), 2, "{outcome}");
+    for rendition in &outcome.renditions {
+        assert_eq!((rendition.gaps, rendition.discontinuities), (0, 1), "{outcome}");
+        let sound = rendition.facts.values().all(|f| f.audio.is_some() && f.video.is_some());
+        assert!(sound, "{outcome}");
+        // 6 s of pictures, and dark ones for what is left
+        assert!(rendition.frames.abs_diff(180 + 29) <= 3, "{outcome}");
+        assert!((rendition.seconds - f64::from(SECONDS)).abs() < 0.5, "{outcome}");
+    }
+}
+
+#[test]
+fn the_sound_alone_is_a_variant_if_that_is_wished() {
+    let _alone = alone();
+    let (_stage, outcome) = plays("640x360", 30, 60, &[], &[("ladder.audio_only", "true")]);
+    let sound = outcome.rendition("audio").expect("a variant with the sound alone");
+    assert!(sound.facts.values().all(|f| f.video.is_none() && f.audio.is_some()), "{outcome}");
+    assert!(sound.resolution.is_none() && (sound.seconds - f64::from(SECONDS)).abs() < 0.2, "{outcome}");
 }
 
 #[test]

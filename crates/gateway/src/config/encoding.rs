@@ -68,6 +68,19 @@ pub(super) const SETTINGS: &[Setting] = &[
         set: |c, v| read_flag(v).map(|v| c.fill_sound = v),
     },
     Setting {
+        key: "ladder.fill_picture",
+        help: "Sound that comes without pictures gets a plain dark one, for players that want a picture. Without this it is\n\
+               sound alone. Pictures that stop while sound goes on are filled in either way.",
+        get: |c| c.fill_picture.to_string(),
+        set: |c, v| read_flag(v).map(|v| c.fill_picture = v),
+    },
+    Setting {
+        key: "ladder.audio_only",
+        help: "One variant more has the sound alone, for viewers whose link is too slow for any picture.",
+        get: |c| c.audio_only.to_string(),
+        set: |c, v| read_flag(v).map(|v| c.audio_only = v),
+    },
+    Setting {
         key: "ladder.worker_memory",
         help: "Most memory that one stream's encoder process may take.",
         get: |c| show_size(c.worker_memory),

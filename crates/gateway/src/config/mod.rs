@@ -16,6 +16,7 @@ use std::{fmt, path::Path};
 
 pub(crate) use captions::Captions;
 pub(crate) use settings::{Config, LogFormat, OBEY_FAULT_MARKS, OnShutdown, PlayAccess, Setting, UserAuth};
+pub(crate) use streams::OwnSettings;
 
 /// Every setting, in the order of the example file.
 fn all() -> impl Iterator<Item = &'static Setting> {

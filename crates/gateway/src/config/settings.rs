@@ -113,6 +113,8 @@ pub(crate) struct Config {
     pub preset: Preset,
     pub worker_memory: u64,
     pub fill_sound: bool,
+    pub fill_picture: bool,
+    pub audio_only: bool,
     pub sandbox: Sandbox,
     pub latency_ceiling: Duration,
     /// Per cent.
@@ -177,6 +179,8 @@ impl Default for Config {
             preset: Preset::Auto,
             worker_memory: 2 << 30,
             fill_sound: true,
+            fill_picture: false,
+            audio_only: false,
             sandbox: Sandbox::Auto,
             latency_ceiling: Duration::from_secs(4),
             cpu_budget: 90,

@@ -33,15 +33,42 @@ pub(super) const EXAMPLE: &str = "
 pub(crate) struct StreamRule {
     /// Which streams, by their public names.
     pub name: Pattern,
-    /// Settings by their full names, and their values as text; each has been read once and was sound.
-    settings: Vec<(&'static str, String)>,
+    /// What for them.
+    settings: OwnSettings,
 }
+
+/// Settings of `[ladder]` for one stream, by their full names, and their values as text; each has been read once and was
+/// sound.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct OwnSettings(Vec<(&'static str, String)>);
 
 impl StreamRule {
     /// The configuration as it is for these streams.
     pub(crate) fn apply(&self, config: &Config) -> Config {
+        self.settings.apply(config)
+    }
+}
+
+impl OwnSettings {
+    /// Takes one more: `preset` for `ladder.preset`.
+    ///
+    /// # Errors
+    /// When it is no setting that a stream may have, or its value is not sound, in words.
+    pub(crate) fn set(&mut self, short: &str, text: String) -> Result<(), String> {
+        let key = sound(short, &text)?;
+        self.0.push((key, text));
+        Ok(())
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The configuration with these settings.
+    pub(crate) fn apply(&self, config: &Config) -> Config {
         let mut own = config.clone();
-        for (key, value) in &self.settings {
+        for (key, value) in &self.0 {
             if let Some(setting) = setting(key) {
                 // Sound when it was read, and nothing else is looked at.
                 let _ = (setting.set)(&mut own, value);
@@ -72,10 +99,10 @@ fn own_keys() -> impl Iterator<Item = &'static str> {
 /// Reads the tables. What is wrong goes to `faults`, with its place in the text.
 pub(super) fn read(value: &Spanned<DeValue<'_>>, faults: &mut Vec<(usize, String)>) -> Vec<StreamRule> {
     TABLES.read(value, faults, |table, faults| {
-        let (mut name, mut settings) = (None, Vec::new());
+        let (mut name, mut settings) = (None, OwnSettings::default());
         let sound = table.fields(faults, |key, text| match key {
             "name" => stream_name(text).map(|pattern| name = Some(pattern)),
-            short => sound(short, &text).map(|key| settings.push((key, text))),
+            short => settings.set(short, text),
         });
         if sound && name.is_none() {
             table.fault(faults, "a table needs a name; write name = \"*\" for all streams");

@@ -15,10 +15,10 @@ use tracing::{error, warn};
 use super::{
     claim::Claim,
     rules::{self, Rule, Ruling},
-    webhook::{Facts, Hooks, Word},
+    webhook::{Allowed, Facts, Hooks, Word},
 };
 use crate::{
-    config::UserAuth,
+    config::{OwnSettings, UserAuth},
     store::{Store, StoreError},
 };
 
@@ -50,6 +50,8 @@ pub(crate) struct Admitted {
     pub proof: Proof,
     /// For webhooks.
     pub facts: Facts,
+    /// What the webhook says of its ladder.
+    pub ladder: OwnSettings,
 }
 
 /// What spoke for a publisher.
@@ -98,16 +100,16 @@ impl Gate {
         };
         let proven = proof.is_some_and(Proof::shows_secret);
         let mut facts = Facts::of(claim, stream, proof.map_or("none", Proof::as_str), proven);
-        let (stream, proof) = match self.hooks.as_ref().filter(|hooks| hooks.asks()) {
+        let (stream, proof, ladder) = match self.hooks.as_ref().filter(|hooks| hooks.asks()) {
             Some(hooks) => by_webhook(hooks.ask(&facts).await, claim, known)?,
             None => match known {
-                Some(known) => known,
+                Some((stream, proof)) => (stream, proof, OwnSettings::default()),
                 None => return Err(self.unknown(claim).await),
             },
         };
         facts.stream = Some(stream.to_string());
         facts.proof = proof.as_str();
-        Ok(Admitted { stream, proof, facts })
+        Ok(Admitted { stream, proof, facts, ladder })
     }
 
     /// What addresses, rules and the store say: a stream, nothing, or no.
@@ -252,22 +254,28 @@ fn by_webhook(
     word: Word,
     claim: &Claim,
     known: Option<(StreamName, Proof)>,
-) -> Result<(StreamName, Proof), Refusal> {
+) -> Result<(StreamName, Proof, OwnSettings), Refusal> {
     let refuse = |outcome, sentence: &str| {
         count(outcome);
         Err(denied(sentence))
     };
     match (word, known) {
-        (Word::Allow(Some(stream)), known) => Ok((stream, known.map_or(Proof::Webhook, |(_, proof)| proof))),
-        (Word::Allow(None), Some(known)) => Ok(known),
+        (Word::Allow(Allowed { stream: Some(stream), ladder }), known) => {
+            Ok((stream, known.map_or(Proof::Webhook, |(_, proof)| proof), ladder))
+        }
+        (Word::Allow(Allowed { stream: None, ladder }), Some((stream, proof))) => Ok((stream, proof, ladder)),
         // A name that came without anything behind `?` may itself be the secret, and names are public.
-        (Word::Allow(None), None) => match claim.public_name().filter(|_| !claim.query().is_empty()) {
-            Some(stream) => Ok((stream, Proof::Webhook)),
-            None => {
-                warn!("the webhook on_publish let a publisher in without naming its stream; it is refused");
-                refuse("failed_webhook", "The server does not know which stream this is.")
+        (Word::Allow(Allowed { stream: None, ladder }), None) => {
+            match claim.public_name().filter(|_| !claim.query().is_empty()) {
+                Some(stream) => Ok((stream, Proof::Webhook, ladder)),
+                None => {
+                    warn!(
+                        "the webhook on_publish let a publisher in without naming its stream; it is refused"
+                    );
+                    refuse("failed_webhook", "The server does not know which stream this is.")
+                }
             }
-        },
+        }
         (Word::Deny(reason), _) => {
             warn!(address = %claim.address, reason, "the webhook refuses a publisher");
             refuse("refused_webhook", &reason)
@@ -428,15 +436,19 @@ mod tests {
         let known = || Some((stream("studio"), Proof::StoreKey));
         let key = Claim::sample("192.0.2.7", "live", "some-secret", "");
         let name = Claim::sample("192.0.2.7", "live", "show", "token=1");
-        let say = |word, claim, known| by_webhook(word, claim, known).map_err(|refusal| refusal.description);
-        assert_eq!(say(Word::Allow(None), &key, known()), Ok((stream("studio"), Proof::StoreKey)));
-        let renamed = Word::Allow(Some(stream("other")));
+        let say = |word, claim, known| {
+            let said = by_webhook(word, claim, known);
+            said.map(|(stream, proof, _)| (stream, proof)).map_err(|refusal| refusal.description)
+        };
+        let allow = |stream| Word::Allow(Allowed { stream, ..Allowed::default() });
+        assert_eq!(say(allow(None), &key, known()), Ok((stream("studio"), Proof::StoreKey)));
+        let renamed = allow(Some(stream("other")));
         assert_eq!(say(renamed, &key, known()), Ok((stream("other"), Proof::StoreKey)));
-        let named = Word::Allow(Some(stream("other")));
+        let named = allow(Some(stream("other")));
         assert_eq!(say(named, &key, None), Ok((stream("other"), Proof::Webhook)));
         // Without a name from the webhook the publisher's own must not be a key.
-        assert!(say(Word::Allow(None), &key, None).is_err());
-        assert_eq!(say(Word::Allow(None), &name, None), Ok((stream("show"), Proof::Webhook)));
+        assert!(say(allow(None), &key, None).is_err());
+        assert_eq!(say(allow(None), &name, None), Ok((stream("show"), Proof::Webhook)));
         assert_eq!(say(Word::Deny("No.".to_owned()), &key, known()), Err("No.".to_owned()));
         assert!(say(Word::Unclear("?".to_owned()), &key, known()).is_err());
     }

@@ -32,7 +32,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use self::{
     claim::Claim,
@@ -41,7 +41,8 @@ use self::{
     webhook::Publication,
 };
 use crate::{
-    config::{OnShutdown, PlayAccess},
+    config::{Config, OnShutdown, PlayAccess},
+    serve,
     stream::{self, Handle, LANE, Publisher, Shared},
 };
 
@@ -58,6 +59,8 @@ pub(crate) struct Desk {
     pub takeover: bool,
     /// See `play.access`.
     pub play: PlayAccess,
+    /// For publications with settings of their own.
+    pub config: Arc<Config>,
 }
 
 /// One stream, as the desk sees it.
@@ -181,7 +184,11 @@ impl Desk {
         claim: &Claim,
         admitted: Admitted,
     ) -> Lane {
-        let Admitted { stream: name, facts, .. } = admitted;
+        let Admitted { stream: name, facts, ladder, .. } = admitted;
+        let wishes = (!ladder.is_empty()).then(|| {
+            info!(stream = %name, ?ladder, "the webhook on_publish gives the stream's ladder");
+            Box::new(serve::wishes(&ladder.apply(&self.config.of_stream(name.as_str()))))
+        });
         let (lane, packets) = mpsc::channel(LANE);
         let (farewell, bid) = watch::channel(None);
         let mut publisher = Publisher {
@@ -193,6 +200,7 @@ impl Desk {
             packets,
             farewell,
             publication: Publication::begin(self.gate.hooks.clone(), facts),
+            wishes,
         };
         let lane = Lane { packets: lane, farewell: bid };
         if let Some(place) = places.get_mut(&name) {

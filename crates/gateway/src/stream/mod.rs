@@ -15,6 +15,7 @@
 //! keeps, bounded in bytes and span; when the ladder cannot keep up, rungs are shed
 //! ([`crate::governor`]); what is too late still becomes gaps ([`packager`]).
 
+mod blank;
 mod deaths;
 mod encoder;
 mod intake;
@@ -135,6 +136,8 @@ pub(crate) struct Publisher {
     pub farewell: watch::Sender<Option<String>>,
     /// Tells the webhook when this is dropped.
     pub publication: Publication,
+    /// What the webhook wants of this publication's ladder, in place of the configuration.
+    pub wishes: Option<Box<Wishes>>,
 }
 
 impl Publisher {

@@ -45,7 +45,7 @@ impl Overload {
         let rungs: Vec<Rung> = plan
             .rungs
             .iter()
-            .filter(|rung| !rung.is_copy())
+            .filter(|rung| rung.is_encoded())
             .enumerate()
             .map(|(nth, rung)| Rung {
                 name: rung.name.clone(),

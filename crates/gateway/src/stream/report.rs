@@ -11,7 +11,7 @@ use transcode::{
     source::Source,
 };
 
-use super::{Publisher, encoder::Encoder};
+use super::{Publisher, encoder::Encoder, packager::ALONE};
 
 /// Everything that is repaired, dropped or restarted in one stream. Only ever grows.
 #[derive(Debug, Clone, Default)]
@@ -105,8 +105,10 @@ impl Counters {
 
 /// The ladder in one line of the log: `720p copy, 480p, 360p`.
 pub(super) fn ladder_line(plan: &Plan) -> String {
-    let rung = |rung: &transcode::ladder::Rung| {
-        if rung.is_copy() { format!("{} copy", rung.name) } else { rung.name.clone() }
+    let rung = |rung: &transcode::ladder::Rung| match rung.treatment {
+        Treatment::Copy => format!("{} copy", rung.name),
+        Treatment::Encode(_) => rung.name.clone(),
+        Treatment::Blank(_) => format!("{} dark", rung.name),
     };
     let rungs: Vec<_> = plan.rungs.iter().map(rung).collect();
     if rungs.is_empty() { "sound only".to_owned() } else { rungs.join(", ") }
@@ -148,9 +150,13 @@ pub(super) fn info(
         let mut encoded = 0..;
         let mut row = |rung: &transcode::ladder::Rung| RenditionInfo {
             id: rung.name.clone(),
-            made: if rung.treatment == Treatment::Copy { Made::Copy } else { Made::Encode },
+            made: match rung.treatment {
+                Treatment::Copy => Made::Copy,
+                Treatment::Encode(_) => Made::Encode,
+                Treatment::Blank(_) => Made::Blank,
+            },
             reason: rung.reason.clone(),
-            encoding: if rung.is_copy() { None } else { encoded.next().and_then(&encoding) },
+            encoding: if rung.is_encoded() { encoded.next().and_then(&encoding) } else { None },
         };
         let sound = |alternate: &Alternate| RenditionInfo {
             id: alternate.id.clone(),
@@ -158,7 +164,13 @@ pub(super) fn info(
             reason: format!("a further sound: {}", alternate.sound.name),
             encoding: None,
         };
-        plan.rungs.iter().map(&mut row).chain(plan.alternates.iter().map(sound)).collect()
+        let alone = plan.audio_only.then(|| RenditionInfo {
+            id: ALONE.to_owned(),
+            made: if plan.audio == AudioPlan::Copy { Made::Copy } else { Made::Encode },
+            reason: "the sound alone, for viewers with less bandwidth than pictures need".to_owned(),
+            encoding: None,
+        });
+        plan.rungs.iter().map(&mut row).chain(plan.alternates.iter().map(sound)).chain(alone).collect()
     });
     StreamInfo {
         since: Some(since),

@@ -68,6 +68,7 @@ mod tests {
             target_duration: 2,
             longest: MediaSpan::from_millis(2400),
             notes: vec![],
+            audio_only: false,
         };
         let saved = Saved {
             session: Epoch(7),

@@ -50,6 +50,8 @@ struct Show {
     shared: Shared,
     name: StreamName,
     handle: Option<Handle>,
+    /// Of the publishers to come.
+    own: Option<Wishes>,
     _dir: tempfile::TempDir,
 }
 
@@ -85,7 +87,7 @@ impl Show {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
-        Self { shared, name: "show".parse().unwrap(), handle: None, _dir: dir }
+        Self { shared, name: "show".parse().unwrap(), handle: None, own: None, _dir: dir }
     }
 
     /// Publishes the events as fast as they are taken, and waits until the stream has made of them what it can.
@@ -102,6 +104,7 @@ impl Show {
             packets,
             farewell,
             publication: Publication::untold(),
+            wishes: self.own.clone().map(Box::new),
         };
         match &self.handle {
             Some(handle) => assert!(handle.publish(publisher).await.is_ok(), "the stream is there"),
@@ -330,4 +333,197 @@ async fn pictures_without_sound_get_silence_until_sound_comes() {
     let view = &snapshot.renditions()[0];
     assert!(!view.codecs().contains("mp4a"), "{}", view.codecs());
     assert_eq!(decoded(view, 0, TrackKind::Audio), 0);
+}
+
+/// 24 seconds of picture and sound, without the pictures between these times in seconds.
+fn with_a_hole(clips: &Clips, hole: std::ops::Range<i64>) -> Vec<MediaEvent> {
+    let both = clips.make(
+        "both.mkv",
+        "-f lavfi -i testsrc2=size=320x240:rate=30 -f lavfi -i sine=r=48000 -t 24 -c:v libx264 -preset veryfast -g 30 \
+         -keyint_min 30 -sc_threshold 0 -c:a aac",
+    );
+    let there = |event: &MediaEvent| match event {
+        MediaEvent::Packet(packet) if packet.kind == TrackKind::Video => {
+            !(hole.start * 90_000..hole.end * 90_000).contains(&packet.pts.ticks())
+        }
+        _ => true,
+    };
+    events(&both).into_iter().filter(there).collect()
+}
+
+/// The first 7.5 seconds: what comes at once is not too much for an encoder.
+fn beginning(events: Vec<MediaEvent>) -> Vec<MediaEvent> {
+    let early = |event: &MediaEvent| match event {
+        MediaEvent::Packet(packet) => packet.pts.ticks() < 675_000,
+        _ => true,
+    };
+    events.into_iter().filter(early).collect()
+}
+
+fn sound_only(events: &[MediaEvent]) -> Vec<MediaEvent> {
+    let sound = |event: &&MediaEvent| match event {
+        MediaEvent::VideoConfig(..) => false,
+        MediaEvent::Packet(packet) => packet.kind == TrackKind::Audio,
+        _ => true,
+    };
+    events.iter().filter(sound).cloned().collect()
+}
+
+/// Equal numbers begin at the same time, and none lasts longer than it may.
+fn assert_even(snapshot: &Snapshot) {
+    let first = snapshot.renditions()[0].listed();
+    for view in snapshot.renditions() {
+        assert_eq!(marks(view), marks(&snapshot.renditions()[0]), "{}", view.id());
+        for (segment, other) in view.listed().iter().zip(first).filter(|(segment, _)| !segment.gap) {
+            assert_eq!(segment.start, other.start, "{}", view.id());
+            assert!(
+                segment.duration <= MediaSpan::from_millis(2490),
+                "{}: {:?}",
+                view.id(),
+                segment.duration
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn sound_alone_gets_a_dark_picture_if_that_is_wished() {
+    let clips = Clips::new();
+    let heard = sound_only(&with_a_hole(&clips, 0..0));
+    let mut show = Show::new(Wishes { fill_picture: true, ..Wishes::default() });
+    for (nth, end) in [(0, End::Lost), (1, End::Clean)] {
+        let snapshot = show.publish(heard.clone(), end).await;
+        assert_eq!(ids(&snapshot), ["360p"]);
+        let view = &snapshot.renditions()[0];
+        assert!(
+            view.codecs().starts_with("avc1.64") && view.codecs().ends_with(",mp4a.40.2"),
+            "{}",
+            view.codecs()
+        );
+        assert_eq!(marks(view).matches('!').count(), nth, "{}", marks(view));
+        let from = view.listed().iter().rposition(|segment| segment.discontinuity).unwrap_or(0);
+        let (frames, sounds) = (decoded(view, from, TrackKind::Video), decoded(view, from, TrackKind::Audio));
+        assert!((119..=122).contains(&frames) && (1120..=1127).contains(&sounds), "{frames} {sounds}");
+        assert_even(&snapshot);
+        let bits = view.measured_average_bps();
+        assert!(bits < 180_000, "{bits} bit/s of 69k sound and next to nothing");
+    }
+}
+
+#[tokio::test]
+async fn sound_alone_in_a_presentation_with_pictures_keeps_their_place() {
+    let clips = Clips::new();
+    let both = beginning(with_a_hole(&clips, 0..0));
+    let rungs = vec![
+        transcode::ladder::RungWish { height: 240, bitrate_bps: None },
+        transcode::ladder::RungWish { height: 120, bitrate_bps: None },
+    ];
+    let mut show = Show::new(Wishes { rungs, ..Wishes::default() });
+    for (nth, clip, end) in
+        [(0, both.clone(), End::Lost), (1, sound_only(&both), End::Lost), (2, both, End::Clean)]
+    {
+        let snapshot = show.publish(clip, end).await;
+        assert_eq!(ids(&snapshot), ["240p", "120p"]);
+        for view in snapshot.renditions() {
+            assert_eq!(marks(view).matches('!').count(), nth, "{}: {}", view.id(), marks(view));
+            let from = view.listed().iter().rposition(|segment| segment.discontinuity).unwrap_or(0);
+            let (frames, sounds) =
+                (decoded(view, from, TrackKind::Video), decoded(view, from, TrackKind::Audio));
+            let want = if nth == 1 { 37..=39 } else { 225..=225 };
+            assert!(want.contains(&frames), "{}, {nth}: {frames}", view.id());
+            assert!((349..=354).contains(&sounds), "{}, {nth}: {sounds}", view.id());
+        }
+        assert_even(&snapshot);
+    }
+}
+
+#[tokio::test]
+async fn pictures_that_stop_while_sound_goes_on_are_filled_in() {
+    let clips = Clips::new();
+    let rungs = vec![
+        transcode::ladder::RungWish { height: 240, bitrate_bps: None },
+        transcode::ladder::RungWish { height: 120, bitrate_bps: None },
+    ];
+    let mut show = Show::new(Wishes { rungs, ..Wishes::default() });
+    let snapshot = show.publish(with_a_hole(&clips, 8..99), End::Clean).await;
+    assert_eq!(ids(&snapshot), ["240p", "120p"]);
+    assert_even(&snapshot);
+    for view in snapshot.renditions() {
+        assert_eq!(marks(view).matches('!').count(), 1, "{}: {}", view.id(), marks(view));
+        assert!(!marks(view).contains('-'), "{}", marks(view));
+        // 8 s of pictures, 16 s of dark ones; of the sound only what is in the step from one to the other may lack
+        let (frames, sounds) = (decoded(view, 0, TrackKind::Video), decoded(view, 0, TrackKind::Audio));
+        assert!((240 + 79..=240 + 81).contains(&frames), "{}: {frames}", view.id());
+        assert!((1120..=1127).contains(&sounds), "{}: {sounds}", view.id());
+    }
+}
+
+#[tokio::test]
+async fn pictures_that_return_take_their_place_again() {
+    let clips = Clips::new();
+    let mut show = Show::new(Wishes { max_rungs: 1, ..Wishes::default() });
+    let snapshot = show.publish(with_a_hole(&clips, 8..18), End::Clean).await;
+    let view = &snapshot.renditions()[0];
+    assert_eq!(marks(view).matches('!').count(), 2, "{}", marks(view));
+    let frames = decoded(view, 0, TrackKind::Video);
+    // 8 s, dark ones until ten seconds later a keyframe comes, at 19 s, and 5 s
+    assert!((240 + 53 + 150..=240 + 56 + 150).contains(&frames), "{frames}");
+    let sounds = decoded(view, 0, TrackKind::Audio);
+    assert!((1115..=1135).contains(&sounds), "{sounds}");
+}
+
+#[tokio::test]
+async fn the_sound_alone_is_a_variant_with_the_numbers_of_the_others() {
+    let clips = Clips::new();
+    let both = beginning(with_a_hole(&clips, 0..0));
+    let mute: Vec<MediaEvent> = both
+        .iter()
+        .filter(|event| match event {
+            MediaEvent::AudioConfig(..) => false,
+            MediaEvent::Packet(packet) => packet.kind == TrackKind::Video,
+            _ => true,
+        })
+        .cloned()
+        .collect();
+    for always_encode in [false, true] {
+        let audio = transcode::ladder::AudioWishes { always_encode, ..Wishes::default().audio };
+        let mut show = Show::new(Wishes { max_rungs: 1, audio_only: true, audio, ..Wishes::default() });
+        for (nth, clip, end) in
+            [(0, both.clone(), End::Lost), (1, mute.clone(), End::Lost), (2, sound_only(&both), End::Clean)]
+        {
+            let snapshot = show.publish(clip, end).await;
+            assert_eq!(ids(&snapshot), ["240p", "audio"]);
+            let (top, alone) = (&snapshot.renditions()[0], &snapshot.renditions()[1]);
+            assert_eq!(marks(alone), marks(top), "{always_encode} {nth}");
+            assert_eq!(marks(alone).matches('!').count(), nth, "{}", marks(alone));
+            assert_eq!((alone.codecs(), alone.video()), ("mp4a.40.2", None));
+            let from = alone.listed().iter().rposition(|segment| segment.discontinuity).unwrap_or(0);
+            let pairs = alone.listed()[from..].iter().zip(&top.listed()[from..]);
+            for (segment, of_top) in pairs.filter(|(segment, _)| !segment.gap) {
+                let apart = (segment.start - of_top.start).abs();
+                // a cut is told as early as half a frame, which are dark ones at the end
+                assert!(
+                    apart <= MediaSpan::from_millis(if nth == 2 { 75 } else { 30 }),
+                    "{always_encode} {nth}: {apart:?}"
+                );
+            }
+            let sounds = decoded(alone, from, TrackKind::Audio);
+            assert!((348..=354).contains(&sounds), "{always_encode} {nth}: {sounds}");
+            assert_eq!(decoded(alone, from, TrackKind::Video), 0);
+            let list = String::from_utf8(snapshot.multivariant().unwrap().body().to_vec()).unwrap();
+            let line = list.lines().find(|line| line.contains("CODECS=\"mp4a.40.2\"")).unwrap();
+            assert!(!line.contains("RESOLUTION") && list.contains("/audio/index.m3u8"), "{list}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_publisher_may_bring_its_own_ladder() {
+    let clips = Clips::new();
+    let both = with_a_hole(&clips, 0..0);
+    let mut show = Show::new(Wishes::default());
+    let rungs = vec![transcode::ladder::RungWish { height: 120, bitrate_bps: None }];
+    show.own = Some(Wishes { rungs, ..Wishes::default() });
+    let snapshot = show.publish(both, End::Clean).await;
+    assert_eq!(ids(&snapshot), ["120p"]);
 }

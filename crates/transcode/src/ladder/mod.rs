@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use cost::{Estimate, estimate, estimate_rung};
 pub use encoder::{BadEncoder, BadPreset, EncoderName, Preset};
 pub use plan::plan;
-pub use replan::replan;
+pub use replan::{continues, replan};
 pub use size::{Picture, pictures};
 pub(crate) use size::{cap, level};
 pub use tuning::{X264, x264};
@@ -57,6 +57,10 @@ pub struct Wishes {
     /// Pictures that come without sound get silence: players start late, or not at all, without a track of sound, and one
     /// that comes later finds its place.
     pub fill_sound: bool,
+    /// Sound that comes without pictures gets a plain dark one, for players and pages that want a picture.
+    pub fill_picture: bool,
+    /// One variant more than there are rungs has the sound alone: for viewers whose link is too slow for any picture.
+    pub audio_only: bool,
 }
 
 /// Whether there is a ladder.
@@ -100,6 +104,8 @@ impl Default for Wishes {
             audio: AudioWishes { always_encode: false, bitrate_bps: 128_000 },
             encoder: EncoderName::default(),
             fill_sound: true,
+            fill_picture: false,
+            audio_only: false,
         }
     }
 }
@@ -131,6 +137,9 @@ pub struct Plan {
     pub longest: MediaSpan,
     /// What the operator or streamer should know, a sentence each.
     pub notes: Vec<String>,
+    /// The sound is a variant of its own, too; never where there are no rungs or is no sound.
+    #[serde(default)]
+    pub audio_only: bool,
 }
 
 /// One rung of the picture.
@@ -190,6 +199,20 @@ pub enum Treatment {
     Copy,
     /// Decoded, scaled, encoded.
     Encode(EncodeSettings),
+    /// No picture comes, and a plain dark one ([`crate::Blank`]) takes its place. No encoder runs for it. All rungs of a plan
+    /// are blank, or none is.
+    Blank(BlankSettings),
+}
+
+/// How the picture is coded that stands in for one that does not come.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BlankSettings {
+    /// H.264 profile, of those that the rung's viewers were promised.
+    pub profile: Profile,
+    /// level_idc, the same.
+    pub level_idc: u8,
+    /// How the rung is encoded when pictures return; `None` where there never were any.
+    pub instead: Option<EncodeSettings>,
 }
 
 /// How a rung is encoded: closed GOPs that open at cuts only, average rate within a cap (VBV).
@@ -263,12 +286,30 @@ impl Rung {
     pub fn is_copy(&self) -> bool {
         self.treatment == Treatment::Copy
     }
+
+    /// Whether an encoder makes it.
+    pub fn is_encoded(&self) -> bool {
+        matches!(self.treatment, Treatment::Encode(_))
+    }
+
+    /// How the picture is coded that stands in for its own; `None` where that comes.
+    pub fn blank(&self) -> Option<&BlankSettings> {
+        match &self.treatment {
+            Treatment::Blank(settings) => Some(settings),
+            Treatment::Copy | Treatment::Encode(_) => None,
+        }
+    }
 }
 
 impl Plan {
     /// Whether anything must be encoded at all.
     pub fn needs_transcoder(&self) -> bool {
-        self.rungs.iter().any(|rung| !rung.is_copy()) || self.encoded_sounds() > 0
+        self.rungs.iter().any(Rung::is_encoded) || self.encoded_sounds() > 0
+    }
+
+    /// Whether all that viewers see is a picture that stands in for one.
+    pub fn is_blank(&self) -> bool {
+        self.rungs.iter().any(|rung| rung.blank().is_some())
     }
 
     /// Tracks of sound that are encoded.
@@ -287,6 +328,7 @@ impl fmt::Display for Plan {
             write!(f, " {rate:>5} fps  ")?;
             match &rung.treatment {
                 Treatment::Copy => f.write_str("copy                    ")?,
+                Treatment::Blank(_) => f.write_str("a dark picture          ")?,
                 Treatment::Encode(settings) => {
                     let rate = format!("{} kbit/s", settings.bitrate_bps / 1000);
                     let level = level_name(settings.level_idc);
@@ -309,6 +351,9 @@ impl fmt::Display for Plan {
                 audio.channels,
                 audio.bitrate_bps / 1000
             )?,
+        }
+        if self.audio_only {
+            writeln!(f, "sound  alone, too, for viewers with less bandwidth than pictures need")?;
         }
         for alternate in &self.alternates {
             let how = match &alternate.audio {

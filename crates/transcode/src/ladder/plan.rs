@@ -3,15 +3,22 @@
 use media::{FrameRate, MediaSpan, TrackId};
 
 use super::{
-    AudioPlan, CutMode, EncodeSettings, Mode, Plan, Profile, Rung, RungWish, Treatment, Wishes,
+    AudioPlan, BlankSettings, CutMode, EncodeSettings, Mode, Plan, Profile, Rung, RungWish, Treatment,
+    Wishes,
     size::{self, HIGH_RATE},
     sound::{audio, audio_bps, audio_settings, choices},
     tracks::{Ready, ready, short_side},
 };
-use crate::source::{Gop, Rate, Source, Turn, VideoSource, level_name, profile_name};
+use crate::{
+    Blank,
+    source::{Gop, Rate, Source, Turn, VideoSource, level_name, profile_name},
+};
 
 /// A rung costs at most this part of the bits of the one above it.
 const STEP: f64 = 0.65;
+/// Pixels of the picture that sound gets which comes without, and about the bits a second that it takes.
+const BLANK_SIZE: (u32, u32) = (640, 360);
+const BLANK_BPS: u32 = 16_000;
 /// Least bits a second that a picture gets.
 const LEAST_BITRATE: u32 = 100_000;
 /// Sources larger than this are brought down to it where they cannot be copied.
@@ -50,9 +57,11 @@ pub fn plan(source: &Source, wishes: &Wishes) -> Plan {
     let (sound, alternates) = choices(source, &audio, wishes, &mut notes);
     let Some(video) = &source.video else {
         let target_duration = whole_seconds(wishes.segment);
-        notes.push("there is no picture: sound only".to_owned());
+        let filled = wishes.fill_picture && audio != AudioPlan::None;
+        let what = if filled { "viewers see a dark one" } else { "sound only" };
+        notes.push(format!("there is no picture: {what}"));
         return Plan {
-            rungs: Vec::new(),
+            rungs: if filled { vec![blank(audio_bps)] } else { Vec::new() },
             lead: TrackId::default(),
             audio,
             sound,
@@ -62,6 +71,7 @@ pub fn plan(source: &Source, wishes: &Wishes) -> Plan {
             target_duration,
             longest: longest(target_duration),
             notes,
+            audio_only: filled && wishes.audio_only,
         };
     };
     let obstacle = obstacle(video, wishes.longest_segment);
@@ -88,6 +98,7 @@ pub fn plan(source: &Source, wishes: &Wishes) -> Plan {
     let target_duration =
         if copied { whole_seconds(wishes.segment.max(gop)) } else { whole_seconds(wishes.segment) };
     let longest = longest(target_duration);
+    let audio_only = wishes.audio_only && audio != AudioPlan::None;
     Plan {
         lead: lead.track,
         rungs,
@@ -99,6 +110,7 @@ pub fn plan(source: &Source, wishes: &Wishes) -> Plan {
         target_duration,
         longest,
         notes,
+        audio_only,
     }
 }
 
@@ -284,8 +296,30 @@ fn named(wishes: &[RungWish], short: u32) -> (bool, Option<u32>, Vec<RungWish>) 
 
 fn average(rung: &Rung) -> Option<u32> {
     match &rung.treatment {
-        Treatment::Copy => None,
+        Treatment::Copy | Treatment::Blank(_) => None,
         Treatment::Encode(settings) => Some(settings.bitrate_bps),
+    }
+}
+
+/// The only rung of a source that never had a picture.
+fn blank(audio_bps: u32) -> Rung {
+    let (width, height) = BLANK_SIZE;
+    let frame_rate = Some(Blank::FRAME_RATE);
+    Rung {
+        name: format!("{height}p"),
+        width,
+        height,
+        frame_rate,
+        track: TrackId::default(),
+        treatment: Treatment::Blank(BlankSettings {
+            profile: size::profile(width, height),
+            level_idc: size::level(width, height, frame_rate, BLANK_BPS),
+            instead: None,
+        }),
+        codecs: None,
+        reason: "dark: there is no picture".to_owned(),
+        peak_bps: None,
+        average_bps: Some(on_the_wire(f64::from(BLANK_BPS) + f64::from(audio_bps), frame_rate)),
     }
 }
 

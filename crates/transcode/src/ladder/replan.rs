@@ -3,7 +3,7 @@
 use media::{FrameRate, MediaSpan};
 
 use super::{
-    AudioPlan, CutMode, Mode, Plan, Profile, Rung, Sound, Treatment, Wishes,
+    AudioPlan, BlankSettings, CutMode, EncodeSettings, Mode, Plan, Profile, Rung, Sound, Treatment, Wishes,
     plan::{declared, least_segment, obstacle, settings},
     size,
     sound::{self, audio_bps, keep_coding},
@@ -16,10 +16,25 @@ const FASTER: f64 = 1.3;
 /// A declared frame rate may be missed by this part.
 const SAME_RATE: f64 = 1.02;
 
+/// Whether a presentation that `running` describes can go on with this source. It cannot where pictures are new, and where
+/// they have gone and nothing can stand in for them: without sound, or where viewers were promised another coding than H.264.
+pub fn continues(running: &Plan, source: &Source) -> bool {
+    let never = |rung: &Rung| rung.blank().is_some_and(|blank| blank.instead.is_none());
+    let had_pictures = running.rungs.iter().any(|rung| !never(rung));
+    match (&source.video, had_pictures) {
+        (Some(_), had_pictures) => had_pictures,
+        (None, false) => true,
+        (None, true) => {
+            let h264 = |codecs: &String| codecs.starts_with("avc1.");
+            running.audio != AudioPlan::None && running.rungs.iter().all(|rung| rung.codecs.iter().all(h264))
+        }
+    }
+}
+
 /// The plan for a source that came back, or changed, while `running` is being served: the same rungs by name and size
 /// and the same TARGETDURATION. A rung is copied only from a track whose size, frame rate and CODECS name are what they
 /// were and whose keyframes still come in time, and where the leading track's do; else it is encoded, the picture fitted
-/// into the rung's size.
+/// into the rung's size. Without pictures all rungs show a dark one. To be asked where the source [`continues`].
 pub fn replan(running: &Plan, source: &Source, wishes: &Wishes) -> Plan {
     let mut notes = source.notes.clone();
     let audio = match (&running.audio, keep_coding(&running.audio, source.audio.as_ref(), wishes)) {
@@ -42,7 +57,9 @@ pub fn replan(running: &Plan, source: &Source, wishes: &Wishes) -> Plan {
     let audio_bps = audio_bps(&audio, source.audio.as_ref());
     let alternates = sound::again(&running.alternates, source, wishes, &mut notes);
     match &source.video {
-        None if !running.rungs.is_empty() => notes.push("the picture has gone".to_owned()),
+        None if !running.rungs.is_empty() => {
+            notes.push("there is no picture: viewers see a dark one".to_owned());
+        }
         Some(_) if running.rungs.is_empty() => {
             notes.push("the picture is new and is left out until the stream starts anew".to_owned());
         }
@@ -50,7 +67,7 @@ pub fn replan(running: &Plan, source: &Source, wishes: &Wishes) -> Plan {
     }
     let match_up = MatchUp::new(running, source, wishes);
     let rungs: Vec<Rung> = match &match_up {
-        None => Vec::new(),
+        None => running.rungs.iter().map(|rung| without(rung, wishes)).collect(),
         Some(match_up) => {
             let again = |(at, rung)| again(rung, match_up.copied[at], match_up, running, wishes, audio_bps);
             running.rungs.iter().enumerate().map(again).collect()
@@ -80,6 +97,7 @@ pub fn replan(running: &Plan, source: &Source, wishes: &Wishes) -> Plan {
         target_duration: running.target_duration,
         longest: running.longest,
         notes,
+        audio_only: running.audio_only,
     }
 }
 
@@ -161,15 +179,7 @@ fn again(
         matches!((video.frame_rate, rung.frame_rate), (Some(rate), Some(declared)) if faster(rate, declared));
     let frame_rate = if halve_rate { video.frame_rate.map(FrameRate::halved) } else { video.frame_rate };
     let frame_rate = frame_rate.map(size::encoded_rate);
-    let settings = match &rung.treatment {
-        Treatment::Encode(before) => super::EncodeSettings { halve_rate, ..before.clone() },
-        Treatment::Copy => {
-            let mut made =
-                settings(size, frame_rate, size::bitrate(size.0, size.1, frame_rate), wishes, halve_rate);
-            keep_codecs(&mut made, size, frame_rate, rung.codecs.as_deref());
-            made
-        }
-    };
+    let settings = encode_settings(rung, size, frame_rate, halve_rate, wishes);
     let (peak, average) = declared(&settings, frame_rate, wishes.segment, audio_bps);
     Rung {
         width: size.0,
@@ -180,6 +190,41 @@ fn again(
         peak_bps: rung.peak_bps.or(Some(peak)),
         average_bps: rung.average_bps.or(Some(average)),
         ..rung.clone()
+    }
+}
+
+/// A rung whose pictures have gone.
+fn without(rung: &Rung, wishes: &Wishes) -> Rung {
+    let blank = rung.blank().cloned().unwrap_or_else(|| {
+        let size = (size::even(f64::from(rung.width)), size::even(f64::from(rung.height)));
+        let settings = encode_settings(rung, size, rung.frame_rate, false, wishes);
+        BlankSettings { profile: settings.profile, level_idc: settings.level_idc, instead: Some(settings) }
+    });
+    Rung {
+        treatment: Treatment::Blank(blank),
+        reason: "dark: there is no picture".to_owned(),
+        ..rung.clone()
+    }
+}
+
+/// How a rung is encoded now: as before, or so that it keeps the CODECS name that it was copied under.
+fn encode_settings(
+    rung: &Rung,
+    size: (u32, u32),
+    frame_rate: Option<FrameRate>,
+    halve_rate: bool,
+    wishes: &Wishes,
+) -> EncodeSettings {
+    match &rung.treatment {
+        Treatment::Encode(before) | Treatment::Blank(BlankSettings { instead: Some(before), .. }) => {
+            EncodeSettings { halve_rate, ..before.clone() }
+        }
+        Treatment::Copy | Treatment::Blank(_) => {
+            let mut made =
+                settings(size, frame_rate, size::bitrate(size.0, size.1, frame_rate), wishes, halve_rate);
+            keep_codecs(&mut made, size, frame_rate, rung.codecs.as_deref());
+            made
+        }
     }
 }
 
@@ -212,7 +257,7 @@ fn difference(rung: &Rung, video: &VideoSource, longest: MediaSpan) -> Option<St
 
 /// Takes profile and level from a CODECS name such as `avc1.64001f`, so that the rung keeps it.
 fn keep_codecs(
-    settings: &mut super::EncodeSettings,
+    settings: &mut EncodeSettings,
     (width, height): (u32, u32),
     frame_rate: Option<FrameRate>,
     codecs: Option<&str>,

@@ -11,6 +11,7 @@ fn shape(plan: &Plan) -> String {
         let (wide, high) = (rung.width, rung.height);
         match &rung.treatment {
             Treatment::Copy => format!("{} {wide}x{high} copy", rung.name),
+            Treatment::Blank(_) => format!("{} {wide}x{high} dark", rung.name),
             Treatment::Encode(settings) => {
                 let halved = if settings.halve_rate { " halved" } else { "" };
                 format!("{} {wide}x{high} {}{halved}", rung.name, settings.bitrate_bps / 1000)
@@ -142,7 +143,7 @@ fn no_rung_is_above_the_source_whatever_it_is() {
                     .iter()
                     .filter_map(|rung| match &rung.treatment {
                         Treatment::Encode(settings) => Some(settings.bitrate_bps),
-                        Treatment::Copy => None,
+                        Treatment::Copy | Treatment::Blank(_) => None,
                     })
                     .collect();
                 assert!(rates.is_sorted_by(|a, b| a >= b), "{name}: {plan}");
@@ -563,4 +564,64 @@ fn what_lies_on_its_side_is_encoded_upright() {
     let plan = plan(&source, &Wishes::default());
     assert!(plan.rungs.iter().all(|rung| !rung.is_copy() && rung.height > rung.width), "{plan}");
     assert!(plan.rungs[0].reason.contains("on its side"), "{plan}");
+}
+
+#[test]
+fn sound_alone_gets_a_dark_picture_only_where_that_is_wished() {
+    let heard = Source { video: None, ..with_audio(video(1280, 720, 30, 2000), &[0x11, 0x90]) };
+    let wishes = Wishes { fill_picture: true, ..Wishes::default() };
+    let filled = plan(&heard, &wishes);
+    assert!(filled.is_blank() && !filled.needs_transcoder(), "{filled}");
+    let rung = &filled.rungs[0];
+    assert_eq!((&*rung.name, rung.width, rung.height, rung.is_copy()), ("360p", 640, 360, false));
+    assert!(filled.to_string().contains("a dark picture"), "{filled}");
+    assert_eq!((filled.cut, filled.audio.clone()), (CutMode::Grid, AudioPlan::Copy));
+    assert!(crate::Job::of(&filled, &heard).is_none());
+    assert!(!plan(&heard, &Wishes::default()).is_blank());
+    assert!(continues(&filled, &heard));
+    assert_eq!(replan(&filled, &heard, &wishes).rungs, filled.rungs);
+    assert!(!continues(&filled, &video(1280, 720, 30, 2000)), "real pictures deserve their own ladder");
+}
+
+#[test]
+fn pictures_that_go_are_filled_in_and_come_back_as_they_were() {
+    let wishes = Wishes::default();
+    let source = with_audio(video(1280, 720, 30, 2000), &[0x11, 0x90]);
+    let running = plan(&source, &wishes);
+    assert!(running.rungs.len() > 1 && running.rungs[0].is_copy(), "{running}");
+    let heard = Source { video: None, ..source.clone() };
+    assert!(continues(&running, &heard));
+    let dark = replan(&running, &heard, &wishes);
+    assert_eq!(dark.rungs.len(), running.rungs.len());
+    assert_eq!((dark.cut, dark.target_duration), (CutMode::Grid, running.target_duration));
+    for (dark, before) in dark.rungs.iter().zip(&running.rungs) {
+        let blank = dark.blank().unwrap();
+        assert_eq!((&dark.name, dark.width, &dark.codecs), (&before.name, before.width, &before.codecs));
+        if let Treatment::Encode(settings) = &before.treatment {
+            assert_eq!((blank.level_idc, blank.instead.as_ref()), (settings.level_idc, Some(settings)));
+        }
+    }
+    let promised = running.rungs[0].codecs.clone().unwrap();
+    let blank = dark.rungs[0].blank().unwrap();
+    assert!(promised.ends_with(&format!("{:02x}", blank.level_idc)), "{promised} and {blank:?}");
+    let again = replan(&replan(&dark, &heard, &wishes), &source, &wishes);
+    let treatments = |plan: &Plan| plan.rungs.iter().map(|rung| rung.treatment.clone()).collect::<Vec<_>>();
+    assert_eq!(treatments(&again), treatments(&running));
+    assert!(!continues(&Plan { audio: AudioPlan::None, ..running.clone() }, &heard), "nothing would be left");
+    let mut other = running;
+    other.rungs[0].codecs = Some("hvc1.1.6.L93.90".to_owned());
+    assert!(!continues(&other, &heard), "the dark picture is H.264");
+}
+
+#[test]
+fn sound_alone_is_a_variant_only_beside_pictures() {
+    let wishes = Wishes { audio_only: true, ..Wishes::default() };
+    let both = with_audio(video(1280, 720, 30, 2000), &[0x11, 0x90]);
+    let running = plan(&both, &wishes);
+    assert!(running.audio_only && running.to_string().contains("sound  alone"), "{running}");
+    assert!(replan(&running, &both, &Wishes::default()).audio_only, "a list that was told stays");
+    let heard = Source { video: None, ..both.clone() };
+    assert!(!plan(&heard, &wishes).audio_only, "it is all there is");
+    let mute = Source { audio: None, ..both };
+    assert!(!plan(&mute, &Wishes { fill_sound: false, ..wishes }).audio_only);
 }

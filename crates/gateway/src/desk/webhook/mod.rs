@@ -25,7 +25,7 @@ use serde::Serialize;
 use tokio::{runtime::Handle, sync::oneshot};
 use tracing::warn;
 
-pub(crate) use self::answer::Word;
+pub(crate) use self::answer::{Allowed, Word};
 use self::{
     client::Client,
     notify::{Notice, Notifier, Patience},
@@ -171,7 +171,7 @@ impl Hooks {
 
     /// Asks about a publisher, if that is configured. May be called from any runtime.
     pub(crate) async fn ask(&self, facts: &Facts) -> Word {
-        let Some(url) = self.0.settings.on_publish.clone() else { return Word::Allow(None) };
+        let Some(url) = self.0.settings.on_publish.clone() else { return Word::Allow(Allowed::default()) };
         let (client, id, body) = (self.0.client.clone(), random_id(), body("publish", facts, None));
         let call = self.0.runtime.spawn(async move { client.post(&url, "publish", &id, body).await });
         let word = match call.await {

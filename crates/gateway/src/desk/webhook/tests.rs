@@ -93,8 +93,9 @@ async fn ask(path: &str) -> Word {
 
 #[tokio::test]
 async fn allowed_renamed_and_denied_with_words() {
-    assert_eq!(ask("/note").await, Word::Allow(None));
-    assert_eq!(ask("/rename").await, Word::Allow(Some("renamed".parse().unwrap())));
+    assert_eq!(ask("/note").await, Word::Allow(Allowed::default()));
+    let renamed = Allowed { stream: Some("renamed".parse().unwrap()), ..Allowed::default() };
+    assert_eq!(ask("/rename").await, Word::Allow(renamed));
     assert_eq!(ask("/deny").await, Word::Deny("Not on Sundays.".to_owned()));
 }
 

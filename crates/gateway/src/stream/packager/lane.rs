@@ -9,12 +9,21 @@ use hls::{
 };
 use media::{MediaSequence, MediaSpan, MediaTime, Packet, TrackId, TrackKind};
 use transcode::{
+    Blank,
     ladder::{self, AudioPlan, Plan, Treatment},
     source::SAME_TIME,
 };
 
+use crate::stream::blank;
+
 /// A track whose packets return after they were given up begins again with a segment, within so much of its cut.
 const SOUND_ENTRY: MediaSpan = MediaSpan::from_millis(100);
+
+/// What the rendition is called that has the sound without pictures.
+pub(in crate::stream) const ALONE: &str = "audio";
+/// The main sound's second way, to the variant that has it alone: like a further sound's, it waits for the cuts of the
+/// pictures.
+pub(super) const ALONE_TRACK: TrackId = TrackId(u8::MAX - 1);
 
 /// Where one rendition's pictures come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +34,8 @@ pub(super) enum Pictures {
     Source(TrackId),
     /// Index among the encoded rungs.
     Rung(usize),
+    /// The publication has none: a dark one stands in.
+    Blank,
 }
 
 /// Where one rendition's sound comes from.
@@ -39,6 +50,17 @@ pub(super) enum Sound {
     Silence,
 }
 
+impl Sound {
+    /// The same for the variant that has it alone.
+    pub(super) fn alone(self) -> Self {
+        match self {
+            Self::Source(_) => Self::Source(ALONE_TRACK),
+            Self::Encoder(_) => Self::Encoder(ALONE_TRACK),
+            Self::None | Self::Silence => self,
+        }
+    }
+}
+
 /// One rendition.
 pub(super) struct Lane {
     pub(super) pictures: Pictures,
@@ -50,6 +72,8 @@ pub(super) struct Lane {
     pub(super) lost: bool,
     /// Its rung is shed, and nothing stands in for it: it lists gaps.
     pub(super) off: bool,
+    /// What stands in for the pictures of a publication without, and how often it was shown.
+    blank: Option<(Arc<Blank>, u64)>,
     /// The newest cut told.
     cut: Option<Cut>,
 }
@@ -63,6 +87,7 @@ impl Lane {
             follows: false,
             lost: false,
             off: false,
+            blank: None,
             cut: None,
         }
     }
@@ -70,7 +95,11 @@ impl Lane {
     /// Whether it takes a packet of the source as it is.
     pub(super) fn copies(&self, packet: &Packet) -> bool {
         match packet.kind {
-            TrackKind::Video => self.pictures == Pictures::Source(packet.track),
+            TrackKind::Video => match self.pictures {
+                Pictures::Source(track) => track == packet.track,
+                Pictures::Blank => packet.track == blank::TRACK,
+                Pictures::None | Pictures::Rung(_) => false,
+            },
             TrackKind::Audio => match self.sound {
                 Sound::Source(track) => track == packet.track,
                 Sound::Silence => true, // a source's own sound that the plan left out never gets here
@@ -84,7 +113,8 @@ impl Lane {
         matches!(self.sound, Sound::Encoder(_)) || matches!(self.pictures, Pictures::Rung(_))
     }
 
-    /// The track of the source that opens its segments; `None` where the encoder sees to that, or nothing comes.
+    /// The track of the source that opens its segments; `None` where the encoder or a dark picture sees to that, or nothing
+    /// comes.
     pub(super) fn own_track(&self) -> Option<(TrackKind, TrackId)> {
         match (self.pictures, self.sound) {
             (Pictures::Source(track), _) => Some((TrackKind::Video, track)),
@@ -101,8 +131,19 @@ impl Lane {
         self.segmenter.cut(cut);
     }
 
+    /// Its pictures are dark from here on.
+    pub(super) fn darken(&mut self, blank: Arc<Blank>) {
+        self.segmenter.video_config(shared(blank.config()));
+        self.blank = Some((blank, 0));
+    }
+
     /// Takes a packet that is meant for it.
-    pub(super) fn push(&mut self, packet: Packet) {
+    pub(super) fn push(&mut self, mut packet: Packet) {
+        if self.pictures == Pictures::Blank && packet.kind == TrackKind::Video {
+            let Some((blank, shown)) = &mut self.blank else { return };
+            packet.data = blank.picture(*shown);
+            *shown += 1;
+        }
         if self.lost && self.opens(packet.kind) {
             let entry = if packet.kind == TrackKind::Video { SAME_TIME.times(2) } else { SOUND_ENTRY };
             let at_cut = self.cut.is_some_and(|cut| (cut.at..=cut.at + entry).contains(&packet.pts));
@@ -125,7 +166,7 @@ impl Lane {
     }
 }
 
-/// The renditions that a plan makes: the variants, then the further sounds.
+/// The renditions that a plan makes: the variants with pictures, the further sounds, and the sound alone.
 pub(in crate::stream) fn rendition_specs(plan: &Plan, has_audio: bool) -> Vec<RenditionSpec> {
     let choice = |sound: &ladder::Sound| Choice {
         name: sound.name.clone(),
@@ -142,7 +183,7 @@ pub(in crate::stream) fn rendition_specs(plan: &Plan, has_audio: bool) -> Vec<Re
             video: Some(VideoSpec { width: rung.width, height: rung.height, frame_rate: rung.frame_rate }),
             has_audio,
             bandwidth: match (&rung.treatment, rung.peak_bps, rung.average_bps) {
-                (Treatment::Encode(_), Some(peak_bps), Some(average_bps)) => {
+                (Treatment::Encode(_) | Treatment::Blank(_), Some(peak_bps), Some(average_bps)) => {
                     Bandwidth::Declared { peak_bps, average_bps }
                 }
                 (_, _, hint_average_bps) => measured(hint_average_bps),
@@ -152,7 +193,7 @@ pub(in crate::stream) fn rendition_specs(plan: &Plan, has_audio: bool) -> Vec<Re
         .collect();
     if specs.is_empty() {
         specs.push(RenditionSpec {
-            id: "audio".to_owned(),
+            id: ALONE.to_owned(),
             video: None,
             has_audio,
             bandwidth: measured(None),
@@ -170,6 +211,13 @@ pub(in crate::stream) fn rendition_specs(plan: &Plan, has_audio: bool) -> Vec<Re
             AudioPlan::Copy | AudioPlan::None => None,
         }),
         role: Role::Alternate(choice(&alternate.sound)),
+    }));
+    specs.extend(plan.audio_only.then(|| RenditionSpec {
+        id: ALONE.to_owned(),
+        video: None,
+        has_audio: true,
+        bandwidth: measured(None),
+        role: role(),
     }));
     specs
 }

@@ -42,14 +42,14 @@ use transcode::{
     source::{SAME_TIME, Source},
 };
 
-pub(super) use self::lane::rendition_specs;
+pub(super) use self::lane::{ALONE, rendition_specs};
 use self::{
     captions::Captions,
     kept::{Kept, Step},
-    lane::{Lane, Pictures, Sound, Waiting, shared},
+    lane::{ALONE_TRACK, Lane, Pictures, Sound, Waiting, shared},
     routes::{Due, Routes},
 };
-use super::{saved::Codecs, silence::Silence};
+use super::{blank, saved::Codecs, silence::Silence};
 use crate::config;
 
 /// An encoder further behind than this has lost the race; see [`Packager::overrun`].
@@ -59,15 +59,27 @@ const ENCODED_SOUND: MediaSpan = MediaSpan::from_millis(6_000);
 /// A track that is behind the leading one by so much has stopped.
 const STOPPED: MediaSpan = MediaSpan::from_millis(1_500);
 
+/// Pictures that are behind sound by so much, and by [`GONE_STEPS`] of their longest steps, have stopped.
+const PICTURES_GONE: MediaSpan = MediaSpan::from_millis(3_000);
+const GONE_STEPS: i64 = 2;
+/// A longer step was a hole, and says nothing of how often pictures come.
+const LONGEST_STEP: MediaSpan = MediaSpan::from_millis(15_000);
+/// From the last picture to where dark ones begin: a frame, and the sound that may outlast it in its segment.
+const AFTER_PICTURES: MediaSpan = MediaSpan::from_millis(150);
+
 /// See the module.
 pub(super) struct Packager {
     presentation: Presentation,
-    /// The variants, then the further sounds.
+    /// The variants with pictures (or the only one), the further sounds, and where wished the sound alone.
     lanes: Vec<Lane>,
     variants: usize,
     sound: Sound,
     silence: Option<Silence>,
+    /// Runs while dark pictures stand in for those of the source.
+    blank: Option<blank::Clock>,
     has_video: bool,
+    /// A variant has the sound alone.
+    has_alone: bool,
     /// The track whose packets decide the cuts.
     lead: (TrackKind, TrackId),
     /// The track that the encoder decodes for its rungs.
@@ -89,6 +101,8 @@ pub(super) struct Packager {
     routes: Routes,
     coded: Vec<Arc<VideoConfig>>,
     encoded: Vec<MediaTime>,
+    /// The pictures since the publication began.
+    pictures: Seen,
     /// Newest decoding time of each track since the publication began.
     newest: BTreeMap<(bool, TrackId), MediaTime>,
     /// End of the newest source packet.
@@ -129,11 +143,13 @@ impl Packager {
         let lane = |at| if at < variants { Lane::new(has_video, has_audio) } else { Lane::new(false, true) };
         let mut packager = Self {
             presentation,
-            lanes: (0..variants + plan.alternates.len()).map(lane).collect(),
+            lanes: (0..variants + plan.alternates.len() + usize::from(plan.audio_only)).map(lane).collect(),
             variants,
             sound: Sound::None,
             silence: None,
+            blank: None,
             has_video,
+            has_alone: plan.audio_only,
             lead: (TrackKind::Video, TrackId::default()),
             feed: None,
             main_sound: TrackId::default(),
@@ -153,6 +169,7 @@ impl Packager {
             routes: Routes::default(),
             coded: Vec::new(),
             encoded: Vec::new(),
+            pictures: Seen::default(),
             newest: BTreeMap::new(),
             end: publication.clock.at,
         };
@@ -181,9 +198,14 @@ impl Packager {
         self.declare_captions();
         let audio = publication.source.and_then(|source| source.audio.as_ref());
         self.main_sound = plan.sound.track;
-        self.lead =
-            if self.has_video { (TrackKind::Video, plan.lead) } else { (TrackKind::Audio, self.main_sound) };
-        self.feed = plan.rungs.iter().find(|rung| !rung.is_copy()).map(|rung| rung.track);
+        self.blank = plan.is_blank().then(|| blank::Clock::new(publication.clock.at));
+        self.lead = match &self.blank {
+            Some(_) => (TrackKind::Video, blank::TRACK),
+            None if self.has_video => (TrackKind::Video, plan.lead),
+            None => (TrackKind::Audio, self.main_sound),
+        };
+        self.pictures = Seen::default();
+        self.feed = plan.rungs.iter().find(|rung| rung.is_encoded()).map(|rung| rung.track);
         self.kept = Kept::new(self.feed);
         let absent = audio.is_none() || matches!(plan.audio, AudioPlan::None | AudioPlan::Silence(_));
         let promised = self.codecs.audio.as_ref().filter(|_| absent && self.has_video);
@@ -198,7 +220,11 @@ impl Packager {
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             (lane.follows, lane.lost, lane.off) = (false, false, false);
             if let Some(nth) = index.checked_sub(self.variants) {
-                let Some(alternate) = plan.alternates.get(nth) else { continue };
+                let Some(alternate) = plan.alternates.get(nth) else {
+                    lane.sound = self.sound.alone();
+                    lane.follows = self.sound != Sound::Silence; // which never runs ahead
+                    continue;
+                };
                 lane.follows = true;
                 lane.sound = match &alternate.audio {
                     AudioPlan::None | AudioPlan::Silence(_) => Sound::None,
@@ -220,12 +246,14 @@ impl Packager {
                     rungs += 1;
                     Pictures::Rung(rungs - 1)
                 }
+                Some((Treatment::Blank(_), _)) => Pictures::Blank,
             };
         }
         self.routes = Routes::new(rungs);
         self.coded.clear();
         self.encoded = vec![publication.clock.at; rungs];
         if let Some(source) = publication.source {
+            self.darken(plan);
             for video in source.pictures() {
                 for index in 0..self.lanes.len() {
                     if self.lanes[index].pictures == Pictures::Source(video.track) {
@@ -261,14 +289,31 @@ impl Packager {
         self.codecs.video[index] = Some((**config).clone());
     }
 
+    /// Rungs without pictures get dark ones. What was declared of a rung stays: the dark picture needs no more of a player.
+    fn darken(&mut self, plan: &Plan) {
+        for (index, rung) in plan.rungs.iter().enumerate() {
+            let Some(blank) = rung.blank().and_then(|settings| blank::made(rung, settings)) else { continue };
+            if self.codecs.video[index].is_none() {
+                self.coded_picture(index, &shared(blank.config()));
+            }
+            self.lanes[index].darken(blank);
+        }
+    }
+
     /// What the renditions with this sound are coded in.
     fn coded_sound(&mut self, sound: Sound, config: &Arc<AudioConfig>) {
-        for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| lane.sound == sound) {
+        let alone = if self.sound == sound { sound.alone() } else { sound };
+        let has = |lane: &Lane| lane.sound == sound || lane.sound == alone;
+        for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| has(lane)) {
             lane.segmenter.audio_config(config.clone());
             self.presentation.set_codecs(index, None, Some(config));
             match index.checked_sub(self.variants) {
                 None => self.codecs.audio = Some((**config).clone()),
-                Some(nth) => self.codecs.alternates[nth] = Some((**config).clone()),
+                Some(nth) => {
+                    if let Some(known) = self.codecs.alternates.get_mut(nth) {
+                        *known = Some((**config).clone());
+                    }
+                }
             }
         }
     }
@@ -290,6 +335,21 @@ impl Packager {
 
     /// Takes one source packet, already on the stream's clock.
     pub(super) fn source(&mut self, packet: Packet) {
+        if let Some(blank) = &mut self.blank {
+            if packet.kind == TrackKind::Video {
+                return; // the plan does without
+            }
+            for picture in blank.until(packet.pts) {
+                self.take(picture);
+            }
+        }
+        self.take(packet);
+    }
+
+    fn take(&mut self, packet: Packet) {
+        if packet.kind == TrackKind::Video {
+            self.pictures.see(&packet);
+        }
         let leads = (packet.kind, packet.track) == self.lead;
         self.end = self.end.max(packet.pts);
         let newest = self.newest.entry(key(packet.kind, packet.track)).or_insert(packet.dts);
@@ -307,6 +367,12 @@ impl Packager {
             return; // a track that the plan left out
         }
         let until = packet.dts;
+        if main_sound && self.has_alone {
+            self.newest.insert(key(TrackKind::Audio, ALONE_TRACK), packet.dts);
+            if matches!(self.sound, Sound::Source(_)) {
+                self.waiting.push(Packet { track: ALONE_TRACK, ..packet.clone() });
+            }
+        }
         if leads || main_sound {
             self.pass(packet);
         } else if self.is_used(&packet) {
@@ -407,6 +473,14 @@ impl Packager {
         tracks.filter(|_| pictures().count() > 1).find(stopped)
     }
 
+    /// When the pictures ended, where they have stopped while sound goes on; a little later than the last one, so that what
+    /// follows begins behind all sound that is heard with it.
+    pub(super) fn pictures_ended(&self) -> Option<MediaTime> {
+        let sound = self.newest.iter().filter(|((video, _), _)| !video).map(|(_, at)| *at).max()?;
+        let ended = self.pictures.ended(sound).filter(|_| self.blank.is_none())?;
+        Some(ended + AFTER_PICTURES)
+    }
+
     /// The timeline broke; the next keyframe opens a segment with a discontinuity, dated anew.
     pub(super) fn break_at_next(&mut self, clock: WallClock) {
         self.cuts.break_at_next();
@@ -442,7 +516,7 @@ impl Packager {
         let lanes = self.lanes.iter().filter(|lane| !lane.off);
         let rungs = lanes.filter_map(|lane| match lane.pictures {
             Pictures::Rung(rung) => self.encoded.get(rung).copied(),
-            Pictures::None | Pictures::Source(_) => None,
+            Pictures::None | Pictures::Source(_) | Pictures::Blank => None,
         });
         rungs.min()
     }
@@ -476,9 +550,13 @@ impl Packager {
             for lane in &mut self.lanes[..self.variants] {
                 lane.push(packet.clone());
             }
-            return;
+            if !self.has_alone {
+                return;
+            }
+            self.made.push_back(Packet { track: ALONE_TRACK, ..packet.clone() });
+        } else {
+            self.made.push_back(packet.clone());
         }
-        self.made.push_back(packet.clone());
         if packet.pts <= self.lead_time() || self.made.len() > 4096 {
             self.pass_made();
         }
@@ -691,6 +769,29 @@ impl Packager {
     /// The discontinuity number that the next segment's list would stand at.
     pub(super) fn discontinuities(&self) -> u64 {
         self.presentation.discontinuities()
+    }
+}
+
+/// What was seen of a publication's pictures, all tracks together.
+#[derive(Debug, Default)]
+struct Seen {
+    newest: Option<MediaTime>,
+    /// The longest step: slide shows are no pictures that have stopped.
+    longest: MediaSpan,
+}
+
+impl Seen {
+    fn see(&mut self, packet: &Packet) {
+        if let Some(newest) = self.newest {
+            self.longest = self.longest.max((packet.pts - newest).min(LONGEST_STEP));
+        }
+        self.newest = self.newest.max(Some(packet.pts));
+    }
+
+    /// When the last picture was shown, if none comes any more while sound has come as far as `sound`.
+    fn ended(&self, sound: MediaTime) -> Option<MediaTime> {
+        let newest = self.newest?;
+        (sound - newest > PICTURES_GONE.max(self.longest.times(GONE_STEPS))).then_some(newest)
     }
 }
 

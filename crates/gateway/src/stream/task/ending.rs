@@ -5,9 +5,12 @@ use std::time::Duration;
 use hls::snapshot::Phase;
 use tokio::{sync::watch, time::Instant};
 use tracing::info;
-use transcode::{ladder, source::Gop};
+use transcode::{
+    ladder,
+    source::{Gop, Source},
+};
 
-use super::{DRAIN_LIMIT, Live, Run, Stage, Then};
+use super::{DRAIN_LIMIT, Darkening, Live, Run, Stage, Then};
 use crate::{config::OnShutdown, stream::packager::Packager};
 
 impl Live {
@@ -45,6 +48,7 @@ impl Live {
             Then::Welcome(publisher) => self.welcome(*publisher),
             Then::Stop(how) => self.stop_now(how),
             Then::Encode => self.go_on_encoding(run),
+            Then::Darken(darkening) => self.go_on_dark(run, darkening),
         }
     }
 
@@ -53,15 +57,28 @@ impl Live {
         drop(run.overload); // its place with the governor is asked for anew
         let mut source = run.source;
         for video in source.video.iter_mut().chain(&mut source.more_video) {
-            video.gop = Gop::LongerThan(self.shared.settings.wishes_of(&self.name).longest_segment);
+            video.gop = Gop::LongerThan(self.wishes().longest_segment);
         }
         let Some(running) = &self.plan else { return };
-        let plan = ladder::replan(running, &source, self.shared.settings.wishes_of(&self.name));
+        let plan = ladder::replan(running, &source, &self.wishes());
         let Some(at) = self.packager.as_ref().map(Packager::end) else { return };
         self.enter(&source, plan, run.offset, at);
         if let Some(packager) = &mut self.packager {
             packager.preroll(run.gop);
         }
+    }
+
+    /// After [`Then::Darken`]: the same publication, without its pictures.
+    fn go_on_dark(&mut self, run: Run, Darkening { at, sound }: Darkening) {
+        drop(run.overload); // nothing is encoded that needs a place with the governor
+        let source = Source { video: None, more_video: Vec::new(), ..run.source };
+        let Some(running) = &self.plan else { return };
+        let plan = ladder::replan(running, &source, &self.wishes());
+        self.enter(&source, plan, run.offset, at);
+        if let Some(packager) = &mut self.packager {
+            sound.into_iter().for_each(|packet| packager.source(packet));
+        }
+        self.publish();
     }
 
     pub(super) fn hold(&mut self) {

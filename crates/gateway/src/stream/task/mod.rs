@@ -20,7 +20,7 @@ use tokio::{
 use tracing::{Instrument, debug, info, info_span, warn};
 use transcode::{
     Still,
-    ladder::Plan,
+    ladder::{Plan, Wishes},
     source::{Hints, Label, Source},
 };
 
@@ -126,8 +126,9 @@ struct Run {
     /// Packets since the newest source keyframe, for an encoder that must start in the middle of a GOP.
     gop: Vec<Packet>,
     gop_bytes: usize,
-    /// When it began, and when its newest packet came.
-    since: Instant,
+    /// Where it begins on the stream's clock.
+    start: MediaTime,
+    /// When its newest packet came.
     heard_at: Instant,
 }
 
@@ -139,10 +140,20 @@ enum Then {
     Probe(Vec<MediaEvent>),
     /// The same publisher goes on, but its pictures must be encoded: keyframes are too far apart to copy.
     Encode,
+    /// The same publisher goes on with sound alone: its pictures have stopped.
+    Darken(Darkening),
     /// Another publisher took over.
     Welcome(Box<Publisher>),
     /// The process stops.
     Stop(OnShutdown),
+}
+
+/// A publication whose pictures have stopped.
+struct Darkening {
+    /// Where dark ones begin.
+    at: MediaTime,
+    /// The sound from there on that came already.
+    sound: Vec<Packet>,
 }
 
 /// What woke the task.
@@ -211,6 +222,12 @@ impl Live {
             reported_at: None,
             gallery,
         }
+    }
+
+    /// What is wanted of the ladder of who publishes now.
+    fn wishes(&self) -> Wishes {
+        let own = self.publisher.as_ref().and_then(|publisher| publisher.wishes.as_deref());
+        own.unwrap_or_else(|| self.shared.settings.wishes_of(&self.name)).clone()
     }
 
     /// Tells when media came last.

@@ -1,7 +1,5 @@
 //! What a publisher sends: looked at until the source is known, then packaged.
 
-use std::time::Duration;
-
 use hls::{cut::WallClock, presentation::Presentation, snapshot::Phase};
 use media::{BreakReason, MediaEvent, MediaSpan, MediaTime, Packet, TrackId, TrackKind};
 use tokio::time::Instant;
@@ -12,7 +10,7 @@ use transcode::{
     source::Source,
 };
 
-use super::{Live, Run, Stage, Then};
+use super::{Darkening, Live, Run, Stage, Then};
 use crate::governor::Ladder;
 use crate::stream::{
     encoder::Encoder,
@@ -28,7 +26,7 @@ const NO_CPU: &str = "This server has no CPU left to encode another stream. Send
 /// A rest of a gap that is shorter than this is not worth an entry in the lists.
 const SHORTEST_GAP: MediaSpan = MediaSpan::from_millis(300);
 /// A track that stopped is taken up again only after so long, since each time costs viewers a discontinuity.
-const RETURN_AFTER: Duration = Duration::from_secs(10);
+const RETURN_AFTER: MediaSpan = MediaSpan::from_millis(10_000);
 
 impl Live {
     pub(super) fn on_media(&mut self, event: MediaEvent) {
@@ -65,20 +63,17 @@ impl Live {
         if let Some(stale) = events.iter().rposition(|event| contradicts(&source, event)) {
             events.drain(..=stale);
         }
-        let settings = self.shared.settings.clone();
-        let wishes = settings.wishes_of(&self.name);
+        let wishes = &self.wishes();
         let plan = match &self.plan {
             None => ladder::plan(&source, wishes),
-            Some(running) if running.rungs.is_empty() == source.video.is_none() => {
-                ladder::replan(running, &source, wishes)
-            }
+            Some(running) if ladder::continues(running, &source) => ladder::replan(running, &source, wishes),
             Some(_) => {
-                // Sound only after pictures, or the other way: nothing of the old lists fits.
+                // Pictures after sound alone, or none and nothing to fill in: nothing of the old lists fits.
                 self.restart_session();
                 ladder::plan(&source, wishes)
             }
         };
-        let (kind, track) = if plan.rungs.is_empty() {
+        let (kind, track) = if source.video.is_none() {
             (TrackKind::Audio, plan.sound.track)
         } else {
             (TrackKind::Video, plan.lead)
@@ -157,7 +152,6 @@ impl Live {
         self.plan = Some(plan);
         self.source = Some(source.clone());
         self.info_due = true;
-        let now = Instant::now();
         self.stage = Stage::Running(Run {
             offset,
             source: source.clone(),
@@ -167,8 +161,8 @@ impl Live {
             keyframes,
             gop: Vec::new(),
             gop_bytes: 0,
-            since: now,
-            heard_at: now,
+            start: at,
+            heard_at: Instant::now(),
         });
     }
 
@@ -184,11 +178,12 @@ impl Live {
                 let returned = packet.kind == TrackKind::Video
                     && packet.keyframe
                     && self.stopped.contains(&packet.track)
-                    && run.since.elapsed() >= RETURN_AFTER;
+                    && packet.pts - run.start >= RETURN_AFTER;
                 if returned {
                     info!(track = packet.track.0, "a track of the picture has returned");
                     self.stopped.retain(|track| *track != packet.track);
-                    return self.reconfigure();
+                    let back = packet.shifted(-run.offset);
+                    return self.reconfigure(Some(back));
                 }
                 run.remember(&packet);
                 self.relay.packet(&packet);
@@ -199,7 +194,11 @@ impl Live {
                 if let Some(track) = packager.starved() {
                     warn!(track = track.0, "a track of the picture has stopped; the others go on without");
                     self.stopped.push(track);
-                    return self.reconfigure();
+                    return self.reconfigure(None);
+                }
+                if let Some(at) = packager.pictures_ended() {
+                    self.publish();
+                    return self.darken_from(at);
                 }
                 self.publish();
             }
@@ -217,14 +216,14 @@ impl Live {
             MediaEvent::VideoConfig(track, _) => {
                 if run.source.video.is_none() || contradicts(&run.source, &event) {
                     self.stopped.retain(|stopped| *stopped != track);
-                    self.reconfigure();
+                    self.reconfigure(None);
                 } else if !run.source.pictures().any(|video| video.track == track) {
                     info!(track = track.0, "a track of the picture comes too late and is left out");
                 }
             }
             MediaEvent::AudioConfig(track, _) => {
                 if run.source.audio.is_none() || contradicts(&run.source, &event) {
-                    self.reconfigure();
+                    self.reconfigure(None);
                 } else if !run.source.sounds().any(|audio| audio.track == track) {
                     info!(track = track.0, "a track of sound comes too late and is left out");
                 }
@@ -233,12 +232,30 @@ impl Live {
     }
 
     /// The publisher goes on with other codecs settings or other tracks: what was is finished, and the source looked at
-    /// again.
-    pub(super) fn reconfigure(&mut self) {
+    /// again, beginning with the packet that showed it, if one did.
+    pub(super) fn reconfigure(&mut self, first: Option<Packet>) {
         let Stage::Running(run) = std::mem::replace(&mut self.stage, Stage::Idle) else { return };
         info!("the source's configuration changed");
         self.counters.reconfigurations += 1;
-        self.drain(run, Then::Probe(self.present()));
+        let mut events = self.present();
+        events.extend(first.map(MediaEvent::Packet));
+        self.drain(run, Then::Probe(events));
+    }
+
+    /// The pictures have stopped and the sound goes on: dark ones take their place from `at` on, until they return. Where
+    /// nothing can take their place, the lists wait for them.
+    fn darken_from(&mut self, at: MediaTime) {
+        let Stage::Running(run) = &self.stage else { return };
+        let left = Source { video: None, more_video: Vec::new(), ..run.source.clone() };
+        if !self.plan.as_ref().is_some_and(|plan| left.audio.is_some() && ladder::continues(plan, &left)) {
+            return;
+        }
+        let Stage::Running(run) = std::mem::replace(&mut self.stage, Stage::Idle) else { return };
+        warn!("the pictures have stopped; the sound goes on with a dark one");
+        self.stopped.extend(run.source.pictures().map(|video| video.track));
+        let heard = |packet: &&Packet| packet.kind == TrackKind::Audio && packet.pts >= at;
+        let sound = run.gop.iter().filter(heard).cloned().collect();
+        self.drain(run, Then::Darken(Darkening { at, sound }));
     }
 
     /// What the connection announced, and will not announce again, of the tracks that have not stopped.

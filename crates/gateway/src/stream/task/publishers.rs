@@ -25,8 +25,7 @@ impl Live {
     }
 
     pub(super) fn start_probing(&mut self, events: Vec<MediaEvent>) {
-        self.stage =
-            Stage::Probing(Box::new(Intake::new(Probe::new(self.shared.settings.wishes_of(&self.name)))));
+        self.stage = Stage::Probing(Box::new(Intake::new(Probe::new(&self.wishes()))));
         for event in events {
             self.on_media(event);
         }

@@ -58,6 +58,10 @@ impl Live {
         for (nth, audio) in saved.codecs.alternates.iter().enumerate() {
             presentation.set_codecs(saved.codecs.video.len() + nth, None, audio.as_ref());
         }
+        if saved.plan.audio_only {
+            let last = saved.codecs.video.len() + saved.codecs.alternates.len();
+            presentation.set_codecs(last, None, saved.codecs.audio.as_ref());
+        }
         presentation.set_phase(Phase::Held);
         let publication = Publication {
             plan: &saved.plan,
