@@ -348,7 +348,7 @@ impl Presentation {
             return None;
         }
         let mut listed: Vec<Variant> = variants.iter().map(|one| one.variant()).collect::<Option<_>>()?;
-        if !listed.iter().any(|variant| variant.playable) {
+        if !variants.iter().any(|one| one.is_playable()) {
             return None;
         }
         // A player that takes an alternate loads it beside the variant (RFC 8216 §4.3.4.2).
@@ -591,7 +591,12 @@ impl Rendition {
             codecs: self.codecs()?,
             resolution: video.as_ref().map(|video| (video.width, video.height)),
             frame_rate: video.and_then(|video| video.frame_rate),
-            playable: self.held.len() > self.first_listed,
+            playable: self
+                .held
+                .iter()
+                .skip(self.first_listed)
+                .next_back()
+                .is_some_and(|held| !held.segment.gap),
         })
     }
 

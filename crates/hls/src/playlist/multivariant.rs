@@ -67,7 +67,7 @@ pub struct Variant {
     pub resolution: Option<(u32, u32)>,
     /// FRAME-RATE.
     pub frame_rate: Option<FrameRate>,
-    /// It has a segment, so that a player may start on it.
+    /// Its newest segment has media, so that a player may start on it.
     pub playable: bool,
 }
 
@@ -78,10 +78,11 @@ impl Multivariant {
         let mut order: Vec<&Variant> = self.variants.iter().collect();
         order.sort_by(|a, b| b.bandwidth.cmp(&a.bandwidth).then_with(|| a.id.cmp(&b.id)));
         let distance = |variant: &Variant| (variant.bandwidth.max(1) as f64 / START_BPS).ln().abs();
+        let none = !order.iter().any(|variant| variant.playable);
         let start = order
             .iter()
             .enumerate()
-            .filter(|(_, variant)| variant.playable)
+            .filter(|(_, variant)| variant.playable || none)
             .min_by(|(_, a), (_, b)| distance(a).total_cmp(&distance(b)))
             .map_or(0, |(at, _)| at);
         if let Some(ahead) = order.get_mut(..=start) {
@@ -225,7 +226,9 @@ mod tests {
             ["9/480p/index.m3u8", "9/1080p/index.m3u8", "9/720p/index.m3u8", "9/360p/index.m3u8"]
         );
         ladder[2].playable = false;
-        assert_eq!(order(ladder)[0], "9/720p/index.m3u8", "not on a rendition that has nothing yet");
+        assert_eq!(order(ladder.clone())[0], "9/720p/index.m3u8", "not on a rendition that has nothing");
+        ladder.iter_mut().for_each(|variant| variant.playable = false);
+        assert_eq!(order(ladder)[0], "9/480p/index.m3u8", "all have gaps while nobody publishes");
         assert_eq!(order(vec![variant("a", 1, None)]), ["9/a/index.m3u8"]);
     }
 
