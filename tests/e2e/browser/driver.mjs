@@ -5,7 +5,7 @@
 //   state                              badge, overlay, level, times, what hls.js complained about
 //   await BADGE[,BADGE] [LIMIT]        waits for the badge
 //   menu [open|close]                  the quality menu; tells its items
-//   level HEIGHT|auto                  picks a quality and waits until it is shown
+//   level HEIGHT|auto [any]            picks a quality and waits until it is shown; any: whatever the size of its pictures
 //   clock SAMPLES [LIMIT]              reads the burnt-in clock strip: latency in ms
 //   count FRAMES                       requestVideoFrameCallback's distance of shown pictures, ms
 //   watchdog [stop]                    follows freezes of the picture and jumps of its time from now on; stop tells them
@@ -169,14 +169,15 @@ const commands = {
     return { items: list };
   },
 
-  async level([height]) {
+  async level([height, size]) {
     await commands.menu(["open"]);
     await page.locator(`[data-testid="quality-item-${height}"]`).click();
     const auto = height === "auto";
     return until(`level ${height}`, 30, async () => {
       const now = await state();
       if (auto) return now.auto ? now : null;
-      return now.level === Number(height) && now.size[1] === Number(height) && !now.auto ? now : null;
+      const shown = size === "any" || now.size[1] === Number(height);
+      return now.level === Number(height) && shown && !now.auto ? now : null;
     });
   },
 

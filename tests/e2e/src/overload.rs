@@ -73,6 +73,8 @@ pub struct Figures {
     /// When all publishers but the first were stopped, and when the first stream was whole again.
     relieved: Option<f64>,
     whole: Option<f64>,
+    /// Ids of renditions that were seen to be copied.
+    copies: Vec<String>,
     copied: Vec<Copied>,
     /// Looks in a row at which a smaller rung was shed and a larger one kept.
     disorder: u32,
@@ -90,6 +92,7 @@ impl Figures {
             worst: vec![(0.0, 0.0); names.len()],
             relieved: None,
             whole: None,
+            copies: Vec::new(),
             copied: Vec::new(),
             disorder: 0,
             broken: Vec::new(),
@@ -114,6 +117,9 @@ impl Figures {
             }
             let before = self.last.get(stream).map_or(&[][..], |before| &before.rungs);
             for rung in &look.rungs {
+                if rung.mark == '=' && !self.copies.contains(&rung.id) {
+                    self.copies.push(rung.id.clone());
+                }
                 let was = before.iter().find(|before| before.id == rung.id).map_or('?', |before| before.mark);
                 // A rung that is shed from the start had no room; a stream that has ended has neither.
                 let shed = rung.mark == '.' && was != '.';
@@ -158,6 +164,11 @@ impl Figures {
     /// Whether the first stream has all its rungs again.
     pub fn is_whole(&self) -> bool {
         self.whole.is_some()
+    }
+
+    /// Whether a rendition of this id was copied at a look.
+    pub fn is_copied(&self, id: &str) -> bool {
+        self.copies.iter().any(|copied| copied == id)
     }
 
     /// What the lists of a stream's copied rung were seen to be.
@@ -303,6 +314,7 @@ mod tests {
         ];
         let mut figures = run(&looks, Some(3));
         figures.copied(Copied { name: "s1/1080p".to_owned(), longest_wait: 2.1, gaps: 0, late_at: vec![] });
+        assert!(figures.is_copied("1080p") && !figures.is_copied("720p"));
         let table = figures.table();
         let lines: Vec<String> =
             table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
