@@ -3,7 +3,9 @@
 //! What real encoders send plays, in every rung, by every rule.
 
 use e2e::avsync;
-use e2e::harness::{PATIENCE, Publisher, Stage, alone, clip, gstreamer, has, s, segments, to_the_end, until};
+use e2e::harness::{
+    PATIENCE, Publisher, Stage, alone, clip, ffmpeg, gstreamer, has, s, segments, to_the_end, until,
+};
 use e2e::hlscheck::{Outcome, Watch, decode};
 use e2e::tscheck::SegmentFacts;
 use std::process::Command;
@@ -218,8 +220,17 @@ fn without_video_a_dark_one_plays_if_that_is_wished() {
 #[test]
 fn pictures_that_stop_leave_the_sound_to_go_on() {
     let _alone = alone();
-    let settings = [("ladder.rungs", "360:600k,240:300k")];
-    let (_stage, outcome) = played("640x360", 30, 60, &["-vf", "trim=end=6"], &settings);
+    let stage = Stage::new(&[("ladder.rungs", "360:600k,240:300k")]);
+    let clip = clip("640x360", 30, SECONDS, 60, &["-vf", "trim=end=6"]);
+    // FFmpeg would hold the sound back for ten seconds, waiting for pictures to put it between.
+    let at_once = ["-c", "copy", "-max_interleave_delta", "100000", "-f", "flv"];
+    let file = clip.path.to_string_lossy();
+    let mut encoder =
+        ffmpeg(&stage.home, ["-re", "-i", &file].into_iter().chain(at_once).chain([stage.url().as_str()]));
+    let watch = stage.watch();
+    until(&watch, "a segment", PATIENCE, |p| p.all(|r| r.segments > 0));
+    let outcome = to_the_end(watch, s(60));
+    assert!(encoder.wait(s(5)).success(), "{}", encoder.log());
     // Three seconds to be sure, and the segment that was open.
     outcome.assert_clean_with_pause(6.0);
     assert_eq!(outcome.renditions.len(), 2, "{outcome}");
@@ -236,7 +247,9 @@ fn pictures_that_stop_leave_the_sound_to_go_on() {
 #[test]
 fn the_sound_alone_is_a_variant_if_that_is_wished() {
     let _alone = alone();
-    let (_stage, outcome) = plays("640x360", 30, 60, &[], &[("ladder.audio_only", "true")]);
+    let (_stage, outcome) = played("640x360", 30, 60, &[], &[("ladder.audio_only", "true")]);
+    // Its segments begin with the first sound at or after the pictures'.
+    outcome.assert_clean_but(&["M16", "V19"]);
     let sound = outcome.rendition("audio").expect("a variant with the sound alone");
     assert!(sound.facts.values().all(|f| f.video.is_none() && f.audio.is_some()), "{outcome}");
     assert!(sound.resolution.is_none() && (sound.seconds - f64::from(SECONDS)).abs() < 0.2, "{outcome}");
