@@ -8,7 +8,11 @@ use std::process::{Command, Stdio};
 /// Sound's onset minus picture's, ms, for each flash that has a tone within 400 ms.
 pub fn offsets(file: &Path) -> Result<Vec<f64>> {
     let pictures = onsets(
-        &values(file, "-vf", "scale=32:18,signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-")?,
+        &values(
+            file,
+            "-vf",
+            "scale=32:18,format=yuv420p,signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-",
+        )?,
         215.0,
     );
     let filter = "aresample=48000,asetnsamples=n=48,astats=metadata=1:reset=1:measure_perchannel=none:measure_overall=Peak_level,\

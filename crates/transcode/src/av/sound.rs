@@ -229,6 +229,9 @@ mod tests {
     const RATE: u32 = 48_000;
     const I16: Sample = Sample::I16(Type::Planar);
 
+    /// For each channel its level on the left and on the right, dB.
+    type Sides = [(f32, f32)];
+
     /// A second of 500 Hz at full scale in those channels that `sounds` says, as stereo: the peak and the level (RMS
     /// against that of a full-scale sine, dB) of either side, without what filters do at the edges.
     fn stereo(
@@ -296,11 +299,11 @@ mod tests {
 
     #[test]
     fn each_channel_is_heard_on_its_side() {
-        // Levels on the left and on the right, dB; silence below −80.
+        // Silence below −80.
         const NONE: f32 = -90.0;
         let six =
             [(-7.66, NONE), (NONE, -7.66), (-10.67, -10.67), (NONE, NONE), (-10.67, NONE), (NONE, -10.67)];
-        let tables: [(&str, ChannelLayout, &[(f32, f32)]); 4] = [
+        let tables: [(&str, ChannelLayout, &Sides); 4] = [
             ("mono", ChannelLayout::MONO, &[(0.0, 0.0)]),
             ("stereo", ChannelLayout::STEREO, &[(0.0, NONE), (NONE, 0.0)]),
             ("5.1", ChannelLayout::_5POINT1, &six),

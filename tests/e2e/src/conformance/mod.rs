@@ -11,6 +11,7 @@ mod arena;
 mod client;
 mod events;
 mod judge;
+mod pictures;
 mod play;
 mod publish;
 mod record;

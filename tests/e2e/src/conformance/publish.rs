@@ -4,7 +4,7 @@ use super::arena::Arena;
 use super::client;
 use super::record::Record;
 use super::sample::{Recipe, Sample};
-use super::{Row, judge};
+use super::{Row, judge, pictures};
 use crate::harness::Process;
 use crate::hlscheck::{Outcome, Watch};
 use anyhow::{Context, Result, bail, ensure};
@@ -24,6 +24,8 @@ pub(super) struct Publication {
     pub(super) sounds: Vec<u32>,
     /// Discontinuities that may be there: a source that turns out different is encoded from there on.
     pub(super) breaks: u64,
+    /// What has to become of pictures that no player takes as they come.
+    pub(super) pictures: Option<pictures::Expected>,
 }
 
 impl Publication {
@@ -68,6 +70,9 @@ pub(super) fn run(arena: &Arena, row: &Row, publication: &Publication) -> Result
         {
             record.fail(format!("{}: {} pictures of {sent}", rendition.name, rendition.frames));
         }
+    }
+    if let Some(expected) = &publication.pictures {
+        pictures::judge(&outcome, expected, &mut record)?;
     }
     if !publication.sounds.is_empty() {
         super::sounds::judge(arena, &name, &publication.sounds, &mut record)?;

@@ -1,6 +1,7 @@
 //! The rows themselves.
 
 use super::client::{Client, Transport};
+use super::pictures::Expected;
 use super::publish::{self, Publication};
 use super::sample::{AAC, H264, Recipe};
 use super::{Arena, Group, Record, Row, Run, events, play};
@@ -11,7 +12,10 @@ use Transport::{Rtmp, Rtmpe, Rtmps, Rtmpt, Rtmpte, Rtmpts};
 
 /// Every row, in the order of the table.
 pub fn all() -> Vec<Row> {
-    [transports(), plays(), enhanced(), media(), times(), happenings()].into_iter().flatten().collect()
+    [transports(), plays(), enhanced(), media(), normalised(), times(), happenings()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn row(group: Group, name: &str, client: Client, transport: Transport, run: Run) -> Row {
@@ -213,6 +217,66 @@ fn media() -> Vec<Row> {
             usual("high444").video("libx264 -preset ultrafast -pix_fmt yuv444p -sc_threshold 0"),
         ),
         one("h264-baseline", usual("baseline").video(H264)),
+    ]
+}
+
+/// Pictures that have to be made into what players take. Two rungs each.
+fn normalised() -> Vec<Row> {
+    const HEVC_10: &str = "libx265 -preset ultrafast -b:v 1200k -x265-params log-level=error:scenecut=0";
+    // Without sound: no flash of an HDR picture is white enough to measure sound by.
+    // Diffuse white of the test picture at 203 cd/m², as BT.2408 has it.
+    const PQ: &str = "zscale=pin=709:tin=709:min=709:rin=limited:p=2020:t=smpte2084:m=2020_ncl:r=limited:npl=203,\
+                      format=yuv420p10le";
+    const HLG: &str = "zscale=pin=709:tin=709:min=709:rin=limited:p=2020:t=arib-std-b67:m=2020_ncl:r=limited:npl=203,\
+                       format=yuv420p10le";
+    const AV1_10: &str = "libsvtav1 -preset 12 -b:v 1200k";
+    const INTERLACED: &str = "libx264 -preset ultrafast -b:v 1200k -sc_threshold 0 -pix_fmt yuv420p \
+                              -flags +ildct+ilme -x264-params tff=1";
+    // The picture moves from field to field, so that its lines comb.
+    const FIELDS: &str = "fps=60,scroll=horizontal=0.02,tinterlace=interleave_top";
+    const HIGH_422: &str =
+        "libx264 -preset ultrafast -b:v 1200k -sc_threshold 0 -pix_fmt yuv422p10le -profile:v high422";
+    const TURNED: &str = "libx264 -preset ultrafast -b:v 1200k -sc_threshold 0 -bsf:v h264_metadata=display_orientation=insert:rotate=90";
+    const HIGH_444: &str = "libx264 -preset ultrafast -b:v 1200k -sc_threshold 0";
+    let usual = |name| Recipe::usual(name).size("640x360");
+    let as_is = Expected { size: (640, 360), luma: None, bt709: false, deinterlaced: false };
+    // FFmpeg's own chain (`tonemap=mobius` by a peak of 1000 cd/m²) gives a mean luma of 123; taken for BT.709, PQ gives
+    // 115 and HLG 131.
+    let mapped = Expected { luma: Some((119.0, 127.0)), bt709: true, ..as_is };
+    let one = |name: &str, client, recipe: Recipe, expected| {
+        let publication = Publication { pictures: Some(expected), ..Publication::of(recipe) };
+        published(Group::Media, name, client, Rtmp, publication)
+    };
+    vec![
+        one("hevc-hdr-pq", FfmpegStatic, usual("pq").video(HEVC_10).filter(PQ).audio("").matroska(), mapped)
+            .quick(),
+        one(
+            "hevc-hdr-hlg",
+            FfmpegStatic,
+            usual("hlg").video(HEVC_10).filter(HLG).audio("").matroska(),
+            mapped,
+        ),
+        one(
+            "av1-hdr-pq",
+            FfmpegStatic,
+            usual("av1-pq").video(AV1_10).filter(PQ).audio("").matroska(),
+            mapped,
+        ),
+        one(
+            "h264-interlaced",
+            Ffmpeg,
+            usual("interlaced").video(INTERLACED).filter(FIELDS),
+            Expected { deinterlaced: true, ..as_is },
+        )
+        .quick(),
+        one("h264-4-2-2-10-bit", Ffmpeg, usual("high422").video(HIGH_422), as_is),
+        one("h264-turned", Ffmpeg, usual("turned").video(TURNED), Expected { size: (360, 640), ..as_is }),
+        one(
+            "h264-odd-size",
+            Ffmpeg,
+            usual("odd").size("641x361").video(HIGH_444).filter("format=yuv444p"),
+            as_is,
+        ),
     ]
 }
 

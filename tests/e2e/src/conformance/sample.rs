@@ -157,7 +157,7 @@ fn make(arena: &Arena, recipe: &Recipe, seconds: u32, path: &Path) -> Result<()>
     if !recipe.video.is_empty() {
         command.arg("-c:v").args(recipe.video.split_whitespace()).args(["-g", &recipe.gop.to_string()]);
         if !recipe.filter.is_empty() {
-            command.args(["-vsync", "vfr"]);
+            command.args(["-fps_mode", "vfr"]);
         }
     }
     if !recipe.audio.is_empty() {
