@@ -89,7 +89,8 @@ pub(crate) struct RawPacket {
     pub(crate) data: Bytes,
 }
 
-/// An open file: all its tracks of codings that publishers use.
+/// An open file: all its tracks of codings that publishers use. Of several programs, such as the variants of a multivariant
+/// playlist, only those of the one with the largest picture.
 pub(crate) struct Demuxer {
     input: Input,
     streams: Vec<StreamInfo>,
@@ -101,9 +102,13 @@ pub(crate) struct Demuxer {
 
 impl Demuxer {
     pub(crate) fn open(path: &Path) -> Result<Self, CodecError> {
-        let input = format::input(path).map_err(CodecError::at("avformat_open_input", WHAT))?;
+        let mut input = format::input(path).map_err(CodecError::at("avformat_open_input", WHAT))?;
+        let program = main_program(&mut input);
         let mut streams: Vec<StreamInfo> = Vec::new();
         for stream in input.streams() {
+            if program.as_ref().is_some_and(|kept| !kept.contains(&stream.index())) {
+                continue;
+            }
             let parameters = stream.parameters();
             let Some(kind) = StreamKind::of(parameters.id()) else { continue };
             if stream.disposition().contains(Disposition::ATTACHED_PIC) {
@@ -181,6 +186,40 @@ impl Demuxer {
             }
             self.ready.push_back(raw);
         }
+    }
+}
+
+/// The streams of the program with the largest picture, or the first such, where there are several programs; the streams of
+/// the others are left out from here on, and not loaded where they lie in files of their own.
+fn main_program(input: &mut Input) -> Option<Vec<usize>> {
+    // SAFETY: the context is valid and open; it lists `nb_programs` programs, each with `nb_stream_indexes` numbers of its
+    // streams, of which it has `nb_streams`. `discard` is for the user to set at any time.
+    unsafe {
+        let context = input.as_mut_ptr();
+        let programs = (0..(*context).nb_programs as usize).map(|at| *(*context).programs.add(at));
+        let count = (*context).nb_streams as usize;
+        let streams_of = |program: *mut ffi::AVProgram| -> Vec<usize> {
+            let numbers = (0..(*program).nb_stream_indexes as usize)
+                .map(|at| *(*program).stream_index.add(at) as usize);
+            numbers.filter(|number| *number < count).collect()
+        };
+        let parameters = |number: usize| (**(*context).streams.add(number)).codecpar;
+        let pixels = |streams: &Vec<usize>| {
+            let sizes = streams.iter().map(|number| {
+                let parameters = parameters(*number);
+                i64::from((*parameters).width) * i64::from((*parameters).height)
+            });
+            sizes.max().unwrap_or(0)
+        };
+        let all: Vec<Vec<usize>> = programs.map(streams_of).collect();
+        if all.len() < 2 {
+            return None;
+        }
+        let kept = all.into_iter().rev().max_by_key(pixels)?;
+        for number in (0..count).filter(|number| !kept.contains(number)) {
+            (**(*context).streams.add(number)).discard = ffi::AVDiscard::AVDISCARD_ALL;
+        }
+        Some(kept)
     }
 }
 

@@ -145,7 +145,7 @@ pub(super) fn fed(
     sender.join().map_err(|_| anyhow::anyhow!("the sender panicked"))??;
     let mut record = Record::of(row);
     judge::stream(arena, &name, &outcome, &mut record)?;
-    judge::media(&outcome, sample, breaks, &mut record)?;
+    judge::media(&outcome, sample, breaks, None, &mut record)?;
     for rendition in &outcome.renditions {
         if rendition.discontinuities != breaks {
             record.fail(format!("{}: {} discontinuities", rendition.name, rendition.discontinuities));
@@ -208,7 +208,7 @@ pub(super) fn obs(arena: &Arena, row: &Row) -> Result<Record> {
     judge::stream(arena, &name, &outcome, &mut record)?;
     // A busy machine's OBS moves sound and picture itself: its recording of what it streamed is the source.
     let sample = Sample { path: log.into(), frames: Some(sent), offset_ms: None, seconds: 0.0 };
-    judge::media(&outcome, &sample, 0, &mut record)?;
+    judge::media(&outcome, &sample, 0, None, &mut record)?;
     let recordings = std::fs::read_dir(dir.join("recording"))?.flatten().next();
     let recording = recordings.context("OBS recorded nothing")?.path();
     let top = judge::top(&outcome).and_then(|r| r.joined.first()).context("no rendition")?;
@@ -276,6 +276,6 @@ pub(super) fn login(arena: &Arena, row: &Row, login: Login) -> Result<Record> {
     let outcome = super::publish::to_the_end(watch, &mut process, limit)?;
     let mut record = Record::of(row);
     judge::stream(arena, &name, &outcome, &mut record)?;
-    judge::media(&outcome, &sample, 0, &mut record)?;
+    judge::media(&outcome, &sample, 0, None, &mut record)?;
     Ok(record)
 }

@@ -48,7 +48,8 @@ pub(super) fn run(arena: &Arena, row: &Row) -> Result<Record> {
     let alike = |from: &usize| got.iter().zip(&all[*from..]).take_while(|(a, b)| a == b).count();
     let from = (0..all.len()).rev().max_by_key(alike).filter(|from| alike(from) > 0);
     let from = from.context("the first pictures are none of the source's")?;
-    judge::counted(got.len() as u64, (all.len() - from) as u64, &mut record);
+    let sent = (all.len() - from) as u64;
+    judge::counted(got.len() as u64, sent..=sent, &mut record);
     if let Some(at) = got.iter().zip(&all[from..]).position(|(a, b)| a != b) {
         record.fail(format!("picture {at} of the player is not picture {} of the source", from + at));
     }

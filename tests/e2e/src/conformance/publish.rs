@@ -24,6 +24,8 @@ pub(super) struct Publication {
     pub(super) sounds: Vec<u32>,
     /// Discontinuities that may be there: a source that turns out different is encoded from there on.
     pub(super) breaks: u64,
+    /// Pictures a second that uneven ones are made regular at, where they are encoded.
+    pub(super) paced: Option<u32>,
     /// What has to become of pictures that no player takes as they come.
     pub(super) pictures: Option<pictures::Expected>,
 }
@@ -56,7 +58,7 @@ pub(super) fn run(arena: &Arena, row: &Row, publication: &Publication) -> Result
     let outcome = to_the_end(watch, &mut process, limit)?;
     let mut record = Record::of(row);
     judge::stream(arena, &name, &outcome, &mut record)?;
-    judge::media(&outcome, first, publication.breaks, &mut record)?;
+    judge::media(&outcome, first, publication.breaks, publication.paced, &mut record)?;
     let story = arena.gateway.stream(&name).unwrap_or_default();
     for size in &publication.copied {
         match judge::is_copied(&story, *size) {

@@ -195,7 +195,11 @@ fn media() -> Vec<Row> {
             "variable-rate-and-gop",
             Ffmpeg,
             Rtmp,
-            Publication { breaks: 1, ..Publication::of(usual("variable-gop").filter(VARIABLE)) },
+            Publication {
+                breaks: 1,
+                paced: Some(30),
+                ..Publication::of(usual("variable-gop").filter(VARIABLE))
+            },
         ),
         one("mono-44100", usual("mono-44100").audio("aac -b:a 64k -ar 44100 -ac 1")),
         one("sound-only", usual("sound-only").video("")).quick(),
