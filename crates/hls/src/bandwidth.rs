@@ -33,8 +33,8 @@ impl Meter {
     }
 
     /// Counts a segment that follows the one before it.
-    pub(crate) fn add(&mut self, bytes: usize, duration: MediaSpan) {
-        let (bytes, ticks) = (bytes as u64, duration.ticks().max(1));
+    pub(crate) fn add(&mut self, bytes: u64, duration: MediaSpan) {
+        let ticks = duration.ticks().max(1);
         self.total_bytes += bytes;
         self.total_ticks += ticks;
         self.recent.push_back((bytes, ticks));
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(target: u32, segments: &[(usize, i64)], peak: u64, average: u64) {
+    fn check(target: u32, segments: &[(u64, i64)], peak: u64, average: u64) {
         let mut meter = Meter::new(target);
         for (bytes, millis) in segments {
             match bytes {

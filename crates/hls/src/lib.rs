@@ -21,4 +21,4 @@ pub mod snapshot;
 pub mod storyboard;
 pub mod ts;
 
-pub use segment::Segment;
+pub use segment::{Init, Keyframe, Opening, Part, Segment};

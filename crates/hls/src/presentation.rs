@@ -17,7 +17,6 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
 use media::{
     AudioConfig, Epoch, FrameRate, MediaSequence, MediaSpan, MediaTime, StreamName, TICKS_PER_SECOND,
     VideoConfig,
@@ -255,7 +254,7 @@ impl Presentation {
             self.refused += 1;
             return;
         }
-        let hole = gap(sequence, MediaTime::ZERO, duration, discontinuity, unix_micros);
+        let hole = Segment::missing(sequence, MediaTime::ZERO, duration, discontinuity, unix_micros);
         self.marks.note(sequence, &hole, self.settings.target_duration);
         for rendition in &mut self.renditions {
             let Some(last) = rendition.held.back() else { continue };
@@ -467,7 +466,8 @@ impl Rendition {
             if marks.by_sequence.contains_key(&missing.start) || missing.is_empty() {
                 for (&at, mark) in marks.by_sequence.range(missing) {
                     let start = self.held.back().map_or(segment.start, |held| held.segment.end());
-                    let hole = gap(at, start, mark.duration, mark.discontinuity, mark.unix_micros);
+                    let hole =
+                        Segment::missing(at, start, mark.duration, mark.discontinuity, mark.unix_micros);
                     self.list(hole, mark, settings);
                 }
             } else {
@@ -508,7 +508,7 @@ impl Rendition {
         if segment.gap {
             self.meter.hole();
         } else {
-            self.meter.add(segment.bytes.len(), segment.duration);
+            self.meter.add(segment.size(), segment.duration);
         }
         let rounded = (segment.duration.ticks() + TICKS_PER_SECOND / 2) / TICKS_PER_SECOND;
         self.overlong += u64::from(rounded > i64::from(settings.target_duration));
@@ -641,16 +641,6 @@ impl Rendition {
         };
         self.view = RenditionView(Arc::new(inner));
     }
-}
-
-fn gap(
-    sequence: MediaSequence,
-    start: MediaTime,
-    duration: MediaSpan,
-    discontinuity: bool,
-    unix_micros: i64,
-) -> Segment {
-    Segment { sequence, start, duration, discontinuity, gap: true, unix_micros, bytes: Bytes::new() }
 }
 
 /// A span in microseconds.

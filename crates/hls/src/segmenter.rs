@@ -14,7 +14,6 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use bytes::Bytes;
 use media::{AudioConfig, MediaSequence, MediaSpan, MediaTime, Packet, TrackKind, VideoConfig};
 
 pub use crate::Segment;
@@ -367,6 +366,7 @@ impl Segmenter {
             gap: false,
             unix_micros: open.cut.clock.unix_micros_at(open.start),
             bytes,
+            ..Segment::default()
         });
     }
 
@@ -397,15 +397,8 @@ impl Segmenter {
 
 /// A segment that never came, up to where the next one begins.
 fn missing(cut: &Cut, end: MediaTime) -> Segment {
-    Segment {
-        sequence: cut.sequence,
-        start: cut.at,
-        duration: (end - cut.at).max(MediaSpan::from_ticks(1)),
-        discontinuity: cut.discontinuity,
-        gap: true,
-        unix_micros: cut.clock.unix_micros_at(cut.at),
-        bytes: Bytes::new(),
-    }
+    let duration = (end - cut.at).max(MediaSpan::from_ticks(1));
+    Segment::missing(cut.sequence, cut.at, duration, cut.discontinuity, cut.clock.unix_micros_at(cut.at))
 }
 
 impl Building {

@@ -197,7 +197,7 @@ impl RenditionView {
 
     /// Bytes of all segments held, listed or kept.
     pub fn bytes_held(&self) -> u64 {
-        self.0.held.iter().map(|segment| segment.bytes.len() as u64).sum()
+        self.0.held.iter().map(|segment| segment.size()).sum()
     }
 }
 

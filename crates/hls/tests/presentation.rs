@@ -68,6 +68,7 @@ fn segment(sequence: u64, start_ms: i64, duration_ms: i64, discontinuity: bool, 
         gap: false,
         unix_micros: UNIX + start_ms * 1000,
         bytes: Bytes::from(vec![0; bytes]),
+        ..Segment::default()
     }
 }
 

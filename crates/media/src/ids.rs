@@ -69,7 +69,7 @@ impl fmt::Display for Epoch {
 }
 
 /// An HLS media sequence number (RFC 8216 §4.3.3.2): equal numbers are the same content in every rendition.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct MediaSequence(pub u64);
 
 impl MediaSequence {

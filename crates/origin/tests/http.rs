@@ -83,6 +83,7 @@ impl Show {
             gap: false,
             unix_micros: 1_763_800_000_000_000 + sequence as i64 * 2_000_000,
             bytes: body_of(rendition, sequence),
+            ..Segment::default()
         };
         self.now += Duration::from_secs(2);
         self.presentation.push(self.now, rendition, segment);

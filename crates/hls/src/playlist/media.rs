@@ -78,7 +78,6 @@ impl Display for DateTime {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use media::{MediaSequence, MediaTime};
 
     use super::*;
@@ -93,7 +92,7 @@ mod tests {
             discontinuity: flags.contains('d'),
             gap: flags.contains('g'),
             unix_micros: NOON + sequence as i64 * 2_000_000,
-            bytes: Bytes::new(),
+            ..Segment::default()
         })
     }
 

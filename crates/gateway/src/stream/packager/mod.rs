@@ -28,7 +28,6 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
 use hls::{
     Segment,
     cut::{Cut, CutPlan, Mode, WallClock},
@@ -391,15 +390,7 @@ impl Packager {
     /// The same in a presentation that lists nothing yet.
     pub(super) fn first_gap(&mut self, now: Instant, sequence: MediaSequence, unix_micros: i64) {
         for index in 0..self.lanes.len() {
-            let gap = Segment {
-                sequence,
-                start: MediaTime::ZERO,
-                duration: self.target,
-                discontinuity: false,
-                gap: true,
-                unix_micros,
-                bytes: Bytes::new(),
-            };
+            let gap = Segment::missing(sequence, MediaTime::ZERO, self.target, false, unix_micros);
             self.presentation.push(now, index, gap);
         }
     }

@@ -1,5 +1,6 @@
 //! Several tracks through the packager.
 
+use bytes::Bytes;
 use hls::presentation::Settings;
 use media::{Epoch, MediaEvent, aac, h264};
 use transcode::{
