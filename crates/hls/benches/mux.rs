@@ -59,7 +59,7 @@ fn two_seconds(kbps: usize) -> (Vec<Picture>, Vec<Sound>) {
 fn muxer(bencher: Bencher, kbps: usize) {
     let (pictures, sounds) = two_seconds(kbps);
     let contents = Contents { pictures: &pictures, sounds: &sounds, discontinuity: false, until: None };
-    let bytes = Muxer::new(true, true).segment(&contents).len();
+    let bytes = Muxer::new(true, true).segment(&contents).0.len();
     let mut muxer = Muxer::new(true, true);
     bencher.counter(BytesCount::new(bytes)).bench_local(|| muxer.segment(&contents));
 }
@@ -69,7 +69,7 @@ fn muxer(bencher: Bencher, kbps: usize) {
 fn mpeg2ts_every_packet(bencher: Bencher, kbps: usize) {
     let (pictures, sounds) = two_seconds(kbps);
     let contents = Contents { pictures: &pictures, sounds: &sounds, discontinuity: false, until: None };
-    let bytes = Muxer::new(true, true).segment(&contents).len();
+    let bytes = Muxer::new(true, true).segment(&contents).0.len();
     let data = vec![0xA7; bytes];
     let pid = Pid::new(0x100).expect("13 bits");
     bencher.counter(BytesCount::new(bytes)).bench_local(|| {

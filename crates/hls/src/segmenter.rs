@@ -352,7 +352,7 @@ impl Segmenter {
             Some((_, false)) => self.building.front().and_then(Building::first_dts),
             _ => None,
         };
-        let bytes = self.muxer.segment(&Contents {
+        let (bytes, keyframes) = self.muxer.segment(&Contents {
             pictures: &open.pictures,
             sounds: &open.sounds,
             discontinuity: open.cut.discontinuity,
@@ -366,6 +366,7 @@ impl Segmenter {
             gap: false,
             unix_micros: open.cut.clock.unix_micros_at(open.start),
             bytes,
+            keyframes,
             ..Segment::default()
         });
     }

@@ -13,9 +13,9 @@ use flate2::{Compression, write::GzEncoder};
 use media::{Epoch, MediaSequence, StreamName};
 
 use crate::{
-    Segment,
+    Opening, Part, Segment,
     playlist::{Media, Multivariant},
-    presentation::VideoSpec,
+    presentation::{Family, VideoSpec},
 };
 
 /// Where a stream stands in its life.
@@ -49,10 +49,12 @@ pub struct RenditionView(pub(crate) Arc<ViewInner>);
 #[derive(Debug)]
 pub(crate) struct ViewInner {
     pub(crate) id: String,
+    pub(crate) family: Family,
     pub(crate) video: Option<VideoSpec>,
     pub(crate) codecs: String,
     pub(crate) declared_bps: u64,
     pub(crate) declared_average_bps: u64,
+    pub(crate) keyframe_peak_bps: u64,
     pub(crate) measured_peak_bps: u64,
     pub(crate) measured_average_bps: u64,
     pub(crate) overlong_segments: u64,
@@ -61,9 +63,19 @@ pub(crate) struct ViewInner {
     /// Discontinuity number of the first listed segment, before its own tag.
     pub(crate) discontinuity_sequence: u64,
     /// In order of their numbers, without holes; those before `first_listed` have left the list.
-    pub(crate) held: Vec<Arc<Segment>>,
+    pub(crate) held: Arc<Vec<Arc<Segment>>>,
     pub(crate) first_listed: usize,
+    pub(crate) open: Option<OpenSegment>,
     pub(crate) playlist: OnceLock<Document>,
+}
+
+/// A segment of fragmented MP4 that has begun.
+#[derive(Clone, Debug)]
+pub struct OpenSegment {
+    /// What a list says of it before its parts; the discontinuity as all renditions have agreed.
+    pub opening: Opening,
+    /// Its parts so far.
+    pub parts: Vec<Part>,
 }
 
 /// The multivariant playlist, rendered when first asked for.
@@ -154,6 +166,25 @@ impl RenditionView {
         self.0.held.get(at)
     }
 
+    /// What its segments are.
+    pub fn family(&self) -> Family {
+        self.0.family
+    }
+
+    /// The segment that has begun; `None` in a transport stream, and between two segments.
+    pub fn open(&self) -> Option<&OpenSegment> {
+        self.0.open.as_ref()
+    }
+
+    /// One part, of the open segment or of one that is held.
+    pub fn part(&self, sequence: MediaSequence, index: u32) -> Option<&Part> {
+        let parts = match self.open() {
+            Some(open) if open.opening.sequence == sequence => &open.parts,
+            _ => &self.segment(sequence)?.parts,
+        };
+        parts.get(index as usize)
+    }
+
     /// Picture size and rate; `None` for sound alone.
     pub fn video(&self) -> Option<&VideoSpec> {
         self.0.video.as_ref()
@@ -172,6 +203,11 @@ impl RenditionView {
     /// AVERAGE-BANDWIDTH as the multivariant playlist tells it, in bits a second; 0 until known.
     pub fn declared_average_bps(&self) -> u64 {
         self.0.declared_average_bps
+    }
+
+    /// Largest rate of its keyframes alone, in bits a second, as in [`Self::measured_peak_bps`].
+    pub fn keyframe_peak_bps(&self) -> u64 {
+        self.0.keyframe_peak_bps
     }
 
     /// Largest rate of any run of segments of 0.5 to 1.5 target durations since the start, in bits a second; 0 before
@@ -195,9 +231,10 @@ impl RenditionView {
         self.0.held.last().map(|segment| segment.sequence)
     }
 
-    /// Bytes of all segments held, listed or kept.
+    /// Bytes of all segments held, listed, kept or open.
     pub fn bytes_held(&self) -> u64 {
-        self.0.held.iter().map(|segment| segment.size()).sum()
+        let open = self.open().map(|open| open.parts.iter().map(|part| part.bytes.len() as u64).sum());
+        self.0.held.iter().map(|segment| segment.size()).sum::<u64>() + open.unwrap_or(0)
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use hls::{
     Segment,
-    presentation::{Bandwidth, Choice, Presentation, RenditionSpec, Role, Settings, VideoSpec},
+    presentation::{Bandwidth, Choice, Family, Presentation, RenditionSpec, Role, Settings, VideoSpec},
     snapshot::{Phase, RenditionView, Snapshot},
 };
 use media::{Epoch, FrameRate, MediaSequence, MediaSpan, MediaTime};
@@ -38,7 +38,14 @@ fn settings() -> Settings {
 
 fn spec(id: &str, height: u32, bandwidth: Bandwidth) -> RenditionSpec {
     let video = VideoSpec { width: height * 16 / 9, height, frame_rate: FrameRate::new(30, 1) };
-    RenditionSpec { id: id.into(), video: Some(video), has_audio: true, bandwidth, role: Role::Variant(None) }
+    RenditionSpec {
+        id: id.into(),
+        family: Family::Ts,
+        video: Some(video),
+        has_audio: true,
+        bandwidth,
+        role: Role::Variant(None),
+    }
 }
 
 fn two_renditions() -> Presentation {
@@ -474,6 +481,7 @@ fn a_leap_too_wide_to_fill_starts_the_list_anew() {
 fn sound_alone_has_no_picture_to_tell() {
     let sound = RenditionSpec {
         id: "audio".into(),
+        family: Family::Ts,
         video: None,
         has_audio: true,
         bandwidth: Bandwidth::Measured { hint_average_bps: Some(128_000) },
@@ -496,6 +504,7 @@ fn further_sounds_are_told_with_the_variants() {
     variant.role = Role::Variant(Some(choice("Main")));
     let alternate = |id: &str| RenditionSpec {
         id: id.into(),
+        family: Family::Ts,
         video: None,
         has_audio: true,
         bandwidth: Bandwidth::Measured { hint_average_bps: Some(100_000) },

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use hls::{
     Segment,
     presentation::{
-        Bandwidth, Presentation, RenditionSpec, Role, Settings as PresentationSettings, VideoSpec,
+        Bandwidth, Family, Presentation, RenditionSpec, Role, Settings as PresentationSettings, VideoSpec,
     },
     snapshot::{Phase, Snapshot},
     storyboard::{NewSheet, Storyboard},
@@ -48,6 +48,7 @@ impl Show {
     fn new(session: u64) -> Self {
         let rendition = |id: &str, width, height| RenditionSpec {
             id: id.to_owned(),
+            family: Family::Ts,
             video: Some(VideoSpec { width, height, frame_rate: FrameRate::new(30, 1) }),
             has_audio: true,
             bandwidth: Bandwidth::Declared { peak_bps: 3_000_000, average_bps: 2_000_000 },

@@ -20,10 +20,10 @@ use std::{sync::Arc, time::Instant};
 
 use media::{AudioConfig, Epoch, MediaSequence, MediaSpan, MediaTime, StreamName, VideoConfig};
 
-pub use self::spec::{Bandwidth, Choice, RenditionSpec, Role, VideoSpec};
+pub use self::spec::{Bandwidth, Choice, Family, RenditionSpec, Role, VideoSpec};
 use self::{marks::Marks, rendition::Rendition};
 use crate::{
-    Segment,
+    Opening, Part, Segment,
     playlist::ClosedCaptions,
     snapshot::{LazyMultivariant, Phase, Snapshot},
 };
@@ -122,6 +122,35 @@ impl Presentation {
         self.publish(Some(rendition));
     }
 
+    /// A segment of fragmented MP4 has begun: what its list says before the first part. Refused and counted as in
+    /// [`Self::push`].
+    pub fn open(&mut self, now: Instant, rendition: usize, opening: Opening) {
+        let known = self.renditions.get(rendition);
+        let stale = known.is_none_or(|known| known.newest().is_some_and(|newest| opening.sequence <= newest));
+        if stale || self.phase == Phase::Ended {
+            self.refused += 1;
+            return;
+        }
+        self.marks.note_open(&opening, self.settings.target_duration);
+        self.renditions[rendition].open(now, opening, &self.marks, &self.settings);
+        // Gaps may have been filled before it.
+        self.publish(Some(rendition));
+    }
+
+    /// Lists the next part of the open segment. Any other is refused and counted.
+    pub fn part(&mut self, rendition: usize, sequence: MediaSequence, index: u32, part: Part) {
+        let ended = self.phase == Phase::Ended;
+        let known = self.renditions.get_mut(rendition).filter(|_| !ended);
+        if let Some(known) = known
+            && known.part(sequence, index, part)
+        {
+            known.renew_open(self.settings.target_duration, ended);
+            self.publish(None);
+        } else {
+            self.refused += 1;
+        }
+    }
+
     /// Lists a hole in every rendition that has begun: the media of `sequence` are missing for `duration`. The caller
     /// sees to it that each rendition has pushed all its segments before.
     pub fn gap(
@@ -202,6 +231,7 @@ impl Presentation {
             rendition.renew_view(self.settings.target_duration, ended);
         }
         let values = offer::multivariant(
+            Family::Ts,
             &self.renditions,
             self.settings.session,
             &self.captions,

@@ -2,18 +2,19 @@
 
 use media::Epoch;
 
-use super::rendition::Rendition;
+use super::{rendition::Rendition, spec::Family};
 use crate::playlist::{ClosedCaptions, Multivariant, Variant};
 
 /// What the multivariant playlist says; `None` while it would leave something out that will be there in a moment.
 pub(super) fn multivariant(
+    family: Family,
     renditions: &[Rendition],
     session: Epoch,
     captions: &[ClosedCaptions],
     told_before: bool,
 ) -> Option<Multivariant> {
     let (alternates, variants): (Vec<_>, Vec<_>) =
-        renditions.iter().partition(|rendition| rendition.is_alternate());
+        renditions.iter().filter(|one| one.is_of(family)).partition(|rendition| rendition.is_alternate());
     let told: Vec<&Rendition> = alternates.iter().copied().filter(|one| one.is_playable()).collect();
     // Players read this list once: those who come first shall see all sounds too, unless one stays away.
     let first = variants.iter().all(|rendition| rendition.listed() < 2);

@@ -11,13 +11,13 @@ use media::{FrameRate, MediaSequence, MediaSpan, MediaTime, TICKS_PER_SECOND};
 use super::{
     Settings,
     marks::{Mark, Marks},
-    spec::{Bandwidth, RenditionSpec, Role, VideoSpec},
+    spec::{Bandwidth, Family, RenditionSpec, Role, VideoSpec},
 };
 use crate::{
-    Segment,
+    Opening, Part, Segment,
     bandwidth::Meter,
     playlist::{Sound, Variant},
-    snapshot::{RenditionView, ViewInner},
+    snapshot::{OpenSegment, RenditionView, ViewInner},
 };
 
 /// Declared rates that were measured are rounded up to a multiple of this, so that lists do not change for nothing.
@@ -33,9 +33,15 @@ pub(super) struct Rendition {
     pub(super) bitstream_frame_rate: Option<FrameRate>,
     /// In order, without holes; those before `first_listed` have left the list and wait for `release`.
     held: VecDeque<Held>,
+    /// The segments of `held`, shared with the view; remade when they change.
+    shown: Arc<Vec<Arc<Segment>>>,
     first_listed: usize,
     listed_span: MediaSpan,
+    /// Fragmented MP4: the segment that has begun, and its parts so far.
+    open: Option<OpenSegment>,
     meter: Meter,
+    /// The same of its keyframes alone, as players read them to skim.
+    keyframes: Meter,
     /// Highest BANDWIDTH and AVERAGE-BANDWIDTH told so far.
     pub(super) told_bps: (u64, u64),
     overlong: u64,
@@ -56,18 +62,21 @@ impl Rendition {
     pub(super) fn new(spec: RenditionSpec, settings: &Settings) -> Self {
         let inner = ViewInner {
             id: spec.id.clone(),
+            family: spec.family,
             video: spec.video.clone(),
             codecs: String::new(),
             declared_bps: 0,
             declared_average_bps: 0,
+            keyframe_peak_bps: 0,
             measured_peak_bps: 0,
             measured_average_bps: 0,
             overlong_segments: 0,
             target_duration: settings.target_duration,
             ended: false,
             discontinuity_sequence: settings.discontinuity_sequence,
-            held: Vec::new(),
+            held: Arc::default(),
             first_listed: 0,
+            open: None,
             playlist: OnceLock::new(),
         };
         Self {
@@ -76,9 +85,12 @@ impl Rendition {
             audio_codecs: None,
             bitstream_frame_rate: None,
             held: VecDeque::new(),
+            shown: Arc::default(),
             first_listed: 0,
             listed_span: MediaSpan::ZERO,
+            open: None,
             meter: Meter::new(settings.target_duration),
+            keyframes: Meter::new(settings.target_duration),
             told_bps: (0, 0),
             overlong: 0,
             view: RenditionView(Arc::new(inner)),
@@ -92,19 +104,8 @@ impl Rendition {
     /// Fills what was left out, lists the segment, and lets the oldest leave the list and memory.
     pub(super) fn append(&mut self, now: Instant, segment: Segment, marks: &Marks, settings: &Settings) {
         let sequence = segment.sequence;
-        if let Some(newest) = self.newest() {
-            let missing = newest.next()..sequence;
-            if missing.is_empty() || marks.get(missing.start).is_some() {
-                for (at, mark) in marks.range(missing) {
-                    let start = self.held.back().map_or(segment.start, |held| held.segment.end());
-                    let hole =
-                        Segment::missing(at, start, mark.duration, mark.discontinuity, mark.unix_micros);
-                    self.list(hole, &mark, settings);
-                }
-            } else {
-                self.delist(now, self.held.len());
-            }
-        }
+        self.open = None;
+        self.fill(now, sequence, segment.start, marks, settings);
         // `note` came before, and keeps the newest marks
         let mark = marks.get(sequence).unwrap_or(Mark {
             discontinuity: segment.discontinuity,
@@ -112,6 +113,7 @@ impl Rendition {
                 + u64::from(segment.discontinuity),
             duration: segment.duration,
             unix_micros: segment.unix_micros,
+            open: false,
         });
         self.list(segment, &mark, settings);
 
@@ -134,12 +136,55 @@ impl Rendition {
         self.trim(now);
     }
 
+    /// A segment has begun; what was left out before it is filled.
+    pub(super) fn open(&mut self, now: Instant, opening: Opening, marks: &Marks, settings: &Settings) {
+        self.fill(now, opening.sequence, opening.start, marks, settings);
+        let discontinuity =
+            marks.get(opening.sequence).map_or(opening.discontinuity, |mark| mark.discontinuity);
+        self.open = Some(OpenSegment { opening: Opening { discontinuity, ..opening }, parts: Vec::new() });
+    }
+
+    /// The next part of the open segment; false when it is not that segment's next one.
+    pub(super) fn part(&mut self, sequence: MediaSequence, index: u32, part: Part) -> bool {
+        let Some(open) = &mut self.open else { return false };
+        let next = open.opening.sequence == sequence && open.parts.len() == index as usize;
+        if next {
+            open.parts.push(part);
+        }
+        next
+    }
+
+    /// Numbers between the newest and `sequence` become gaps; too many of them, and the list starts anew.
+    fn fill(
+        &mut self,
+        now: Instant,
+        sequence: MediaSequence,
+        start: MediaTime,
+        marks: &Marks,
+        settings: &Settings,
+    ) {
+        let Some(newest) = self.newest() else { return };
+        let missing = newest.next()..sequence;
+        if !missing.is_empty() && marks.get(missing.start).is_none() {
+            self.delist(now, self.held.len());
+            return;
+        }
+        for (at, mark) in marks.range(missing) {
+            let start = self.held.back().map_or(start, |held| held.segment.end());
+            let hole = Segment::missing(at, start, mark.duration, mark.discontinuity, mark.unix_micros);
+            self.list(hole, &mark, settings);
+        }
+    }
+
     fn list(&mut self, mut segment: Segment, mark: &Mark, settings: &Settings) {
         segment.discontinuity = mark.discontinuity;
         if segment.gap {
             self.meter.hole();
+            self.keyframes.hole();
         } else {
             self.meter.add(segment.size(), segment.duration);
+            let keyframes = segment.keyframes.iter().map(|one| u64::from(one.length)).sum();
+            self.keyframes.add(keyframes, segment.duration);
         }
         let rounded = (segment.duration.ticks() + TICKS_PER_SECOND / 2) / TICKS_PER_SECOND;
         self.overlong += u64::from(rounded > i64::from(settings.target_duration));
@@ -172,6 +217,11 @@ impl Rendition {
             self.first_listed -= 1;
         }
         self.held.len() < before
+    }
+
+    /// It belongs to `family`.
+    pub(super) fn is_of(&self, family: Family) -> bool {
+        self.spec.family == family
     }
 
     /// How many segments stand in its list.
@@ -260,15 +310,24 @@ impl Rendition {
         (peak, average.max(self.told_bps.1).min(peak))
     }
 
+    /// Remakes the view after segments came or went.
     pub(super) fn renew_view(&mut self, target_duration: u32, ended: bool) {
         self.told_bps = self.rates();
+        self.shown = Arc::new(self.held.iter().map(|held| held.segment.clone()).collect());
+        self.renew_open(target_duration, ended);
+    }
+
+    /// Remakes the view after a part came; segments are as they were.
+    pub(super) fn renew_open(&mut self, target_duration: u32, ended: bool) {
         let first = self.held.get(self.first_listed);
         let inner = ViewInner {
             id: self.spec.id.clone(),
+            family: self.spec.family,
             video: self.video(),
             codecs: self.codecs().unwrap_or_default(),
             declared_bps: self.told_bps.0,
             declared_average_bps: self.told_bps.1,
+            keyframe_peak_bps: self.keyframes.peak_bps(),
             measured_peak_bps: self.meter.peak_bps(),
             measured_average_bps: self.meter.average_bps(),
             overlong_segments: self.overlong,
@@ -276,8 +335,9 @@ impl Rendition {
             ended,
             discontinuity_sequence: first
                 .map_or(0, |held| held.number - u64::from(held.segment.discontinuity)),
-            held: self.held.iter().map(|held| held.segment.clone()).collect(),
+            held: self.shown.clone(),
             first_listed: self.first_listed,
+            open: self.open.clone(),
             playlist: OnceLock::new(),
         };
         self.view = RenditionView(Arc::new(inner));

@@ -7,14 +7,26 @@ use media::FrameRate;
 pub struct RenditionSpec {
     /// Such as `1080p`; also its part of the URL, so it must be unique and plain (`a-z 0-9 - _`).
     pub id: String,
+    /// What its segments are.
+    pub family: Family,
     /// Picture size and rate; `None` for sound alone.
     pub video: Option<VideoSpec>,
-    /// Sound is muxed in.
+    /// It has sound: muxed in, or alone.
     pub has_audio: bool,
     /// What the multivariant playlist says of its rate.
     pub bandwidth: Bandwidth,
     /// What the multivariant playlist lists it as.
     pub role: Role,
+}
+
+/// The two ways a stream is packaged; renditions of both stand side by side, with the same numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Family {
+    /// MPEG-2 transport streams, sound muxed in: what plays everywhere.
+    #[default]
+    Ts,
+    /// Fragmented MP4 with one track a rendition, in parts: low-latency HLS and DASH.
+    Cmaf,
 }
 
 /// What a rendition is for players.

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use media::{AudioConfig, MediaSpan, MediaTime, Packet, VideoConfig, h264};
 
 use self::packet::{Counter, First, PesStart};
+use crate::Keyframe;
 
 /// PID of the pictures; the same in every rendition and session, since another one would be a discontinuity.
 pub const VIDEO_PID: u16 = 0x100;
@@ -118,8 +119,8 @@ impl Muxer {
         self.unwritable
     }
 
-    /// One segment as whole transport packets.
-    pub fn segment(&mut self, contents: &Contents<'_>) -> Bytes {
+    /// One segment as whole transport packets, and where among them its keyframes lie.
+    pub fn segment(&mut self, contents: &Contents<'_>) -> (Bytes, Vec<Keyframe>) {
         let mut out = Vec::with_capacity(capacity(contents));
         let framed: Vec<Framed<'_>> = contents.sounds.iter().filter_map(Framed::new).collect();
         self.unwritable += (contents.sounds.len() - framed.len()) as u64;
@@ -130,6 +131,7 @@ impl Muxer {
             lead: self.lead_times(contents, &sounds),
             lead_at: 0,
             last_psi: None,
+            keyframes: Vec::new(),
         };
         if contents.discontinuity {
             self.last_pcr = None;
@@ -163,7 +165,7 @@ impl Muxer {
         if out.capacity() - out.len() > out.len() / 8 {
             out.shrink_to_fit(); // it will be held for minutes
         }
-        Bytes::from(out)
+        (Bytes::from(out), run.keyframes)
     }
 
     fn picture(&mut self, picture: &Picture, run: &mut Run, out: &mut Vec<u8>) {
@@ -185,8 +187,14 @@ impl Muxer {
                 pcr: self.pcr_due(run),
             },
         };
+        let offset = out.len();
         self.video.write_pes(&start, &self.scratch, out);
         run.lead_at += 1;
+        if packet.keyframe
+            && let (Ok(offset), Ok(length)) = (u32::try_from(offset), u32::try_from(out.len() - offset))
+        {
+            run.keyframes.push(Keyframe { at: packet.pts, offset, length });
+        }
     }
 
     fn sound(&mut self, sounds: &[Framed<'_>], run: &mut Run, out: &mut Vec<u8>) {
@@ -266,6 +274,7 @@ struct Run {
     /// How many of them are written.
     lead_at: usize,
     last_psi: Option<MediaTime>,
+    keyframes: Vec<Keyframe>,
 }
 
 /// A frame with its ADTS header.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hls::{
     cut::Cut,
-    presentation::{Bandwidth, Choice, RenditionSpec, Role, VideoSpec},
+    presentation::{Bandwidth, Choice, Family, RenditionSpec, Role, VideoSpec},
     segmenter::Segmenter,
 };
 use media::{MediaSequence, MediaSpan, MediaTime, Packet, TrackId, TrackKind};
@@ -180,6 +180,7 @@ pub(in crate::stream) fn rendition_specs(plan: &Plan, has_audio: bool) -> Vec<Re
         .iter()
         .map(|rung| RenditionSpec {
             id: rung.name.clone(),
+            family: Family::Ts,
             video: Some(VideoSpec { width: rung.width, height: rung.height, frame_rate: rung.frame_rate }),
             has_audio,
             bandwidth: match (&rung.treatment, rung.peak_bps, rung.average_bps) {
@@ -194,6 +195,7 @@ pub(in crate::stream) fn rendition_specs(plan: &Plan, has_audio: bool) -> Vec<Re
     if specs.is_empty() {
         specs.push(RenditionSpec {
             id: ALONE.to_owned(),
+            family: Family::Ts,
             video: None,
             has_audio,
             bandwidth: measured(None),
@@ -202,6 +204,7 @@ pub(in crate::stream) fn rendition_specs(plan: &Plan, has_audio: bool) -> Vec<Re
     }
     specs.extend(plan.alternates.iter().map(|alternate| RenditionSpec {
         id: alternate.id.clone(),
+        family: Family::Ts,
         video: None,
         has_audio: true,
         bandwidth: measured(match &alternate.audio {
@@ -214,6 +217,7 @@ pub(in crate::stream) fn rendition_specs(plan: &Plan, has_audio: bool) -> Vec<Re
     }));
     specs.extend(plan.audio_only.then(|| RenditionSpec {
         id: ALONE.to_owned(),
+        family: Family::Ts,
         video: None,
         has_audio: true,
         bandwidth: measured(None),
