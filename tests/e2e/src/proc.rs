@@ -1,5 +1,6 @@
 //! Processes as /proc shows them: children, resident memory, CPU time.
 
+use crate::hlscheck::Meter;
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -68,6 +69,11 @@ pub fn rss_kib(pid: u32) -> Option<u64> {
 /// Resident memory of the process and its descendants, KiB.
 pub fn tree_rss_kib(pid: u32) -> u64 {
     tree(pid).into_iter().filter_map(rss_kib).sum()
+}
+
+/// The memory of the process and its descendants, for a watch.
+pub fn meter(pid: u32) -> Meter {
+    Meter::new(move || tree_rss_kib(pid))
 }
 
 /// CPU seconds of the process, its descendants, and the children they have waited for.

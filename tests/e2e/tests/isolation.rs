@@ -50,7 +50,7 @@ impl Trio {
             publishers.push(Publisher::copy(&home, files[nth], 0, &gateway.publish_url(&keys[nth])));
             let mut options =
                 Options::new(gateway.live_url(NAMES[nth]), home.path(&format!("watch-{}", NAMES[nth])));
-            options.pid = Some(gateway.pid());
+            options.memory = Some(proc::meter(gateway.pid()));
             options.decode = nth != 0;
             gateway.wait_live(NAMES[nth], PATIENCE);
             watches.push(Watch::start(options));

@@ -6,6 +6,7 @@
 use anyhow::Result;
 use clap::Parser;
 use e2e::hlscheck::{Options, Watch};
+use e2e::proc;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::sleep;
@@ -46,7 +47,7 @@ fn main() -> Result<ExitCode> {
     let out = arguments.out.clone().unwrap_or_else(|| temporary.path().into());
     let mut options = Options::new(&arguments.url, &out);
     options.poll = Duration::from_millis(arguments.poll);
-    options.pid = arguments.pid;
+    options.memory = arguments.pid.map(proc::meter);
     options.decode = !arguments.no_decode;
     options.outages = arguments.outages;
     let watch = Watch::start(options);

@@ -2,6 +2,7 @@
 
 use super::{Gateway, Home, Key, s, wait_for};
 use crate::hlscheck::{Options, Outcome, Progress, Watch};
+use crate::proc;
 use std::time::Duration;
 
 /// Settings that make a test short and a small machine enough: a window that slides, the cheapest preset.
@@ -44,7 +45,7 @@ impl Stage {
     /// Options to watch a stream of this gateway.
     pub fn options(&self, name: &str) -> Options {
         let mut options = Options::new(self.gateway.live_url(name), self.home.path(&format!("watch-{name}")));
-        options.pid = Some(self.gateway.pid());
+        options.memory = Some(proc::meter(self.gateway.pid()));
         options
     }
 }

@@ -37,4 +37,4 @@ mod tests;
 mod watch;
 
 pub use outcome::{Memory, Outcome, RenditionOutcome};
-pub use watch::{Options, Progress, RenditionProgress, Watch};
+pub use watch::{Meter, Options, Progress, RenditionProgress, Watch};

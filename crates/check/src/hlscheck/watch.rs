@@ -6,7 +6,6 @@ use super::media::{self, Entry};
 use super::multivariant::{self, Multivariant, Variant};
 use super::outcome::{self, Memory, Outcome};
 use crate::http::{Client, Response, Url};
-use crate::proc;
 use crate::report::Findings;
 use crate::tscheck::{self, Tracks};
 use anyhow::{Context, Result, bail};
@@ -16,6 +15,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+/// Tells the resident memory of what is watched, KiB.
+#[derive(Clone)]
+pub struct Meter(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl Meter {
+    /// `read` is called once a second.
+    pub fn new(read: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Meter(Arc::new(read))
+    }
+}
+
+impl std::fmt::Debug for Meter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meter")
+    }
+}
 
 /// How to watch.
 #[derive(Debug, Clone)]
@@ -34,8 +50,8 @@ pub struct Options {
     pub outages: bool,
     /// Have ffmpeg decode everything at the end.
     pub decode: bool,
-    /// Whose memory, children included, is sampled.
-    pub pid: Option<u32>,
+    /// What memory the server has, sampled once a second.
+    pub memory: Option<Meter>,
 }
 
 impl Options {
@@ -49,7 +65,7 @@ impl Options {
             tracks: None,
             outages: false,
             decode: true,
-            pid: None,
+            memory: None,
         }
     }
 }
@@ -294,9 +310,9 @@ impl<'a> Watcher<'a> {
     }
 
     fn each_second(&mut self) {
-        if let Some(pid) = self.options.pid {
+        if let Some(meter) = &self.options.memory {
             let now = self.started.elapsed().as_secs_f64();
-            self.memory.get_or_insert_default().sample(now, proc::tree_rss_kib(pid));
+            self.memory.get_or_insert_default().sample(now, (meter.0)());
         }
         let Ok(response) = self.client.get(&self.base.clone()) else { return };
         if response.status != 200 {
