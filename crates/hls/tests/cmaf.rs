@@ -6,7 +6,7 @@ mod support;
 
 use hls::{
     Segment,
-    cmaf::{Chunked, Chunker},
+    cmaf::{Chunked, Chunker, chunker::MAX_FRAMES},
     cut::{Cut, Mode},
     segmenter::Segmenter,
 };
@@ -168,7 +168,10 @@ fn both(packets: &[Packet], mode: Mode) -> (Vec<Segment>, Read, Chunker) {
     let (_, segments) = segment_all(packets, &mut plan(mode), &mut segmenter);
     let mut chunker = if has_video { pictures(HALF) } else { sounds(HALF, 48_000) };
     let read = chunk_all(packets, &mut plan(mode), &mut chunker, HALF);
-    assert_eq!(segmenter.stats(), chunker.stats());
+    let (ts, fmp4) = (segmenter.stats(), chunker.stats());
+    assert_eq!(ts.gaps, fmp4.gaps);
+    // before a gap it leaves out B-frames too, which nothing could decode
+    assert!((0..=2 * ts.gaps).contains(&(fmp4.dropped_pictures - ts.dropped_pictures)), "{ts:?} {fmp4:?}");
     (segments, read, chunker)
 }
 
@@ -458,6 +461,79 @@ fn events_and_the_wall_clock_go_before_the_next_chunk() {
     assert_eq!(emsg[at + 8..at + 20], [0, 1, 0x5F, 0x90, 0, 0, 0, 0, 0, 0x0F, 0x1B, 0x30]);
 }
 
+/// Parts are 85 % of the target at least; but not independent ones, missing ones and those before them, and the last of a
+/// segment (draft-pantos-hls-rfc8216bis §4.4.4.9). Nor can one be that comes before a picture too long to join it.
+#[track_caller]
+fn parts_are_full(segment: &Segment, target: i64) {
+    for pair in segment.parts.windows(2) {
+        let exempt = pair[0].independent || pair[0].gap || pair[1].gap;
+        let long =
+            || i64::from(chunks(&pair[1].bytes)[0].samples[0].duration) + pair[0].duration.ticks() > target;
+        assert!(
+            exempt || pair[0].duration.ticks() * 100 >= target * 85 || long(),
+            "{:?} of {segment:?}",
+            pair[0]
+        );
+    }
+}
+
+/// The decode times of segments that continue each other do, and each begins with what it shows first.
+fn decode_times_go_on(segments: &[Segment]) {
+    let mut end = None;
+    for segment in segments {
+        if segment.gap {
+            end = None;
+            continue;
+        }
+        let samples = Read::samples(segment);
+        let (first, last) = (&samples[0], samples.last().unwrap());
+        if let Some(end) = end.filter(|_| !segment.discontinuity) {
+            assert_eq!(first.decode, end, "segment {}", segment.sequence);
+        }
+        assert_eq!(first.offset, 0, "segment {}", segment.sequence);
+        assert_eq!(first.decode, samples.iter().map(|sample| sample.pts()).min().unwrap());
+        end = Some(last.decode + i64::from(last.duration));
+    }
+}
+
+proptest! {
+    /// Pictures of any rhythm, with a hole, with stamps of RTMP's precision: the segments are those of the transport
+    /// stream, and parts and times keep their rules.
+    #[test]
+    fn segments_are_those_of_the_transport_stream(
+        frame in prop_oneof![Just(1500), Just(1800), Just(3000), Just(3003), Just(3600), Just(3750)],
+        gop in prop_oneof![Just(24u64), Just(30), Just(50), Just(60), Just(75)],
+        b_frames in any::<bool>(),
+        millis in any::<bool>(),
+        grid in any::<bool>(),
+        start in 0..20 * SECOND,
+        hole in proptest::option::of((SECOND..8 * SECOND, prop_oneof![0..SECOND / 2, 13 * SECOND / 10..3 * SECOND])),
+    ) {
+        let source = Source { frame, gop, b_frames, start, audio_rate: 0, ..Source::default() };
+        let mut packets = source.packets();
+        if millis {
+            for packet in &mut packets {
+                packet.pts = MediaTime::from_ticks(packet.pts.ticks() / 90 * 90);
+                packet.dts = MediaTime::from_ticks(packet.dts.ticks() / 90 * 90);
+            }
+        }
+        if let Some((from, long)) = hole {
+            let (from, to) = (start + from, start + from + long);
+            packets.retain(|packet| packet.dts.ticks() < from || packet.dts.ticks() >= to);
+        }
+        let mode = if grid { Mode::Grid } else { Mode::Keyframes };
+        let (segments, read, chunker) = both(&packets, mode);
+        prop_assert_eq!(
+            segments.iter().map(shape).collect::<Vec<_>>(),
+            read.segments.iter().map(shape).collect::<Vec<_>>()
+        );
+        let written: usize = read.segments.iter().filter(|segment| !segment.gap).map(|s| Read::samples(s).len()).sum();
+        prop_assert_eq!(written as u64 + chunker.stats().dropped_pictures, packets.len() as u64);
+        decode_times_go_on(&read.segments);
+        read.segments.iter().for_each(|segment| parts_are_full(segment, HALF));
+    }
+}
+
 /// What may happen to a chunker.
 #[derive(Clone, Debug)]
 enum Op {
@@ -483,8 +559,6 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
     /// Whatever comes, parts make up segments, files say what lists say, and nothing is longer than it may be.
     #[test]
     fn whatever_comes(ops in proptest::collection::vec(op(), 1..200), video in any::<bool>()) {
@@ -518,4 +592,77 @@ proptest! {
         chunker.finish();
         collect(&mut chunker, &mut read, HALF);
     }
+}
+
+/// Any time at all, mostly one at which arithmetic ends.
+fn any_time() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        Just(i64::MIN),
+        Just(i64::MAX),
+        Just(i64::MAX - 900_000),
+        any::<i64>(),
+        -100 * SECOND..100 * SECOND,
+        0..SECOND
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_time_is_too_far(
+        ops in proptest::collection::vec((any::<u8>(), any_time(), any_time(), any::<bool>()), 1..60),
+        video in any::<bool>(),
+    ) {
+        let mut chunker = if video { pictures(HALF) } else { sounds(HALF, 44_100) };
+        for (nth, (kind, one, other, flag)) in ops.into_iter().enumerate() {
+            match kind % 8 {
+                0 | 1 => chunker.cut(cut(nth as u64, one, flag)),
+                2 if flag => { chunker.rewind(); }
+                3 if flag => chunker.give_up(MediaSequence(nth as u64)),
+                _ if video => chunker.push(picture(7, one, other, flag, 10)),
+                _ => chunker.push(sound(7, one, 10)),
+            }
+            while let Some(event) = chunker.poll() {
+                if let Chunked::Part { part, .. } = event {
+                    prop_assert!((0..=HALF).contains(&part.duration.ticks()), "{part:?}");
+                }
+            }
+        }
+        chunker.finish();
+    }
+}
+
+#[test]
+fn a_segment_has_limits() {
+    let mut chunker = pictures(HALF);
+    chunker.cut(cut(7, 0, false));
+    let count = MAX_FRAMES as i64 + 100;
+    for nth in 0..count {
+        chunker.push(picture(7, nth, nth, nth == 0, 10));
+    }
+    assert_eq!(chunker.stats().dropped_pictures, 100);
+    let mut chunker = pictures(HALF);
+    chunker.cut(cut(7, 0, false));
+    for nth in 0..65 {
+        chunker.push(picture(7, nth * SECOND, nth * SECOND, nth == 0, 10));
+    }
+    assert_eq!(chunker.stats().dropped_pictures, 4);
+    let mut chunker = pictures(HALF);
+    chunker.cut(cut(7, 0, false));
+    for nth in 0..6 {
+        chunker.push(picture(7, nth * 3600, nth * 3600, nth == 0, 30 << 20));
+    }
+    assert_eq!(chunker.stats().dropped_pictures, 2, "128 MiB");
+    for count in [1, 500] {
+        let mut chunker = pictures(HALF);
+        for nth in 0..count {
+            chunker.cut(cut(nth, nth as i64, false));
+        }
+        chunker.push(picture(7, 1_000_000, 1_000_000, true, 10));
+        let told = std::iter::from_fn(|| chunker.poll()).count();
+        assert_eq!(told as u64, count.min(256), "gaps, and the last one's opening");
+    }
+    let mut chunker = sounds(HALF, 48_000);
+    chunker.cut(cut(7, 0, false));
+    (0..65).for_each(|nth| chunker.push(sound(7, nth * SECOND, 10)));
+    assert_eq!(chunker.stats().dropped_sounds, 4);
 }

@@ -52,6 +52,8 @@ pub const MAX_FRAMES: usize = 1 << 16;
 pub const MAX_METADATA: usize = 64;
 /// Most bytes of one event.
 pub const MAX_METADATA_BYTES: usize = 64 << 10;
+/// Ticks either side of zero beyond which no stream lives: a thousand years, at which sums still fit.
+const FARTHEST: u64 = 1 << 51;
 /// Parts shorter than this make more overhead than media.
 const SHORTEST_PART: MediaSpan = MediaSpan::from_millis(50);
 
@@ -231,8 +233,17 @@ impl Chunker {
 
     /// The next packet, in decode order. Packets of the other kind are ignored.
     pub fn push(&mut self, packet: Packet) {
+        let far = |at: MediaTime| at.ticks().unsigned_abs() > FARTHEST;
+        let counter = match packet.kind {
+            kind if kind != self.kind => return,
+            TrackKind::Video => &mut self.stats.dropped_pictures,
+            TrackKind::Audio => &mut self.stats.dropped_sounds,
+        };
+        if far(packet.pts) || far(packet.dts) {
+            *counter += 1;
+            return;
+        }
         match packet.kind {
-            kind if kind != self.kind => {}
             TrackKind::Video => self.push_picture(packet),
             TrackKind::Audio => self.push_sound(packet),
         }

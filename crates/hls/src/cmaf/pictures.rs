@@ -111,7 +111,8 @@ impl Chunker {
         let (Some(track), Some(first)) = (self.track.clone(), self.pending.front().copied()) else { return };
         let data = coded(&track, &packet);
         let late = !first.discontinuity && self.pictures.newest.is_some_and(|newest| packet.dts <= newest);
-        if late || data.is_empty() || data.len() > MAX_BYTES {
+        let far = (packet.pts - packet.dts).abs() > MAX_SPAN;
+        if late || far || data.is_empty() || data.len() > MAX_BYTES {
             self.stats.dropped_pictures += 1;
             return;
         }
@@ -222,7 +223,8 @@ fn coded(track: &Track, packet: &Packet) -> Bytes {
 fn takes(open: &Open, pictures: &Pictures, packet: &Packet) -> bool {
     let start = open.track.scale.time(open.start());
     let far = |at: MediaTime| (at - start).abs() > MAX_SPAN;
-    let frames = open.frames() + pictures.back.len();
-    let bytes = open.size() + pictures.back_bytes + packet.data.len();
+    let held = pictures.held.as_ref().map_or(0, |held| held.data.len());
+    let frames = open.frames() + pictures.back.len() + usize::from(pictures.held.is_some());
+    let bytes = open.size() + held + pictures.back_bytes + packet.data.len();
     !far(packet.pts) && !far(packet.dts) && frames < MAX_FRAMES && bytes <= MAX_BYTES
 }
