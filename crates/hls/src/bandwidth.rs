@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 
 use media::{MediaSpan, TICKS_PER_SECOND};
 
+/// Counts segments in order.
 #[derive(Debug)]
-pub(crate) struct Meter {
+pub struct Meter {
     shortest_run: i64,
     longest_run: i64,
     /// (bytes, ticks) of the newest segments without a hole between them, newest last; never above one longest run.
@@ -19,7 +20,8 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn new(target_duration: u32) -> Self {
+    /// A meter that has counted nothing; runs are reckoned in target durations of so many seconds.
+    pub fn new(target_duration: u32) -> Self {
         let target = i64::from(target_duration) * TICKS_PER_SECOND;
         Self {
             shortest_run: target / 2,
@@ -33,7 +35,7 @@ impl Meter {
     }
 
     /// Counts a segment that follows the one before it.
-    pub(crate) fn add(&mut self, bytes: u64, duration: MediaSpan) {
+    pub fn add(&mut self, bytes: u64, duration: MediaSpan) {
         let ticks = duration.ticks().max(1);
         self.total_bytes += bytes;
         self.total_ticks += ticks;
@@ -53,18 +55,18 @@ impl Meter {
     }
 
     /// A hole: runs do not reach over it.
-    pub(crate) fn hole(&mut self) {
+    pub fn hole(&mut self) {
         self.recent.clear();
         self.recent_ticks = 0;
     }
 
     /// Largest rate seen, in bits a second; 0 before the first run.
-    pub(crate) fn peak_bps(&self) -> u64 {
+    pub fn peak_bps(&self) -> u64 {
         self.peak_bps
     }
 
     /// All bits over all time; 0 before the first segment.
-    pub(crate) fn average_bps(&self) -> u64 {
+    pub fn average_bps(&self) -> u64 {
         rate(self.total_bytes, self.total_ticks)
     }
 }

@@ -5,15 +5,13 @@
 //! ```text
 //!  source packets ─▶ cut::CutPlan ──Cut──▶ every Segmenter (and every encoder)
 //!  rendition's packets ─▶ segmenter::Segmenter ─▶ ts::Muxer ─▶ Segment
-//!  track's packets ─▶ cmaf::Chunker ─▶ Opening, Part …, Segment
 //!  Segment ─▶ presentation::Presentation (window, figures) ─▶ snapshot::Snapshot ─▶ playlists, segments by number
 //! ```
 //!
 //! Boundaries are decided once per stream, by the [`cut::CutPlan`], and applied to every rendition, so media sequence
 //! numbers, boundaries and discontinuity numbers agree between renditions by construction.
 
-mod bandwidth;
-pub mod cmaf;
+pub mod bandwidth;
 pub mod cut;
 pub mod playlist;
 pub mod presentation;

@@ -15,7 +15,7 @@ use media::{Epoch, MediaSequence, StreamName};
 use crate::{
     Opening, Part, Segment,
     playlist::{Media, Multivariant},
-    presentation::{Family, VideoSpec},
+    presentation::{Family, Role, VideoSpec},
 };
 
 /// Where a stream stands in its life.
@@ -50,6 +50,7 @@ pub struct RenditionView(pub(crate) Arc<ViewInner>);
 pub(crate) struct ViewInner {
     pub(crate) id: String,
     pub(crate) family: Family,
+    pub(crate) role: Role,
     pub(crate) video: Option<VideoSpec>,
     pub(crate) codecs: String,
     pub(crate) declared_bps: u64,
@@ -169,6 +170,11 @@ impl RenditionView {
     /// What its segments are.
     pub fn family(&self) -> Family {
         self.0.family
+    }
+
+    /// What the multivariant playlist lists it as.
+    pub fn role(&self) -> &Role {
+        &self.0.role
     }
 
     /// The segment that has begun; `None` in a transport stream, and between two segments.

@@ -68,6 +68,54 @@ impl fmt::Display for Epoch {
     }
 }
 
+/// The public name of a recording, as it stands in URLs: `{stream}-{start}`, the start in milliseconds since 1970.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RecordingId {
+    /// The stream that was recorded.
+    pub stream: StreamName,
+    /// When its recording began; that of the publication, unless a long one was split.
+    pub start: Epoch,
+}
+
+/// Why a text is not a [`RecordingId`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not the name of a recording: that is a stream's name, '-', and the milliseconds of its start"
+)]
+pub struct BadRecordingId(String);
+
+impl fmt::Display for RecordingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.stream, self.start)
+    }
+}
+
+impl FromStr for RecordingId {
+    type Err = BadRecordingId;
+    /// Only the one canonical spelling is read.
+    fn from_str(text: &str) -> Result<Self, BadRecordingId> {
+        let bad = || BadRecordingId(text.chars().take(100).collect());
+        let (stream, start) = text.rsplit_once('-').ok_or_else(bad)?;
+        let plain = start.bytes().all(|b| b.is_ascii_digit()) && (start == "0" || !start.starts_with('0'));
+        let start = start.parse().ok().filter(|_| plain).ok_or_else(bad)?;
+        Ok(Self { stream: stream.parse().map_err(|_| bad())?, start: Epoch(start) })
+    }
+}
+
+impl TryFrom<String> for RecordingId {
+    type Error = BadRecordingId;
+    fn try_from(text: String) -> Result<Self, BadRecordingId> {
+        text.parse()
+    }
+}
+
+impl From<RecordingId> for String {
+    fn from(id: RecordingId) -> Self {
+        id.to_string()
+    }
+}
+
 /// An HLS media sequence number (RFC 8216 §4.3.3.2): equal numbers are the same content in every rendition.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct MediaSequence(pub u64);
@@ -100,6 +148,27 @@ mod tests {
         }
         for good in ["live", "my-show_1.2", "A", &"x".repeat(64)] {
             assert_eq!(good.parse::<StreamName>().unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn recordings_have_one_name() {
+        let id: RecordingId = "my-show-1795348800123".parse().unwrap();
+        assert_eq!((id.stream.as_str(), id.start), ("my-show", Epoch(1_795_348_800_123)));
+        assert_eq!(id.to_string(), "my-show-1795348800123");
+        for bad in [
+            "",
+            "-",
+            "show",
+            "show-",
+            "-7",
+            "show-07",
+            "show-+7",
+            "show-7a",
+            "a/b-7",
+            "show-99999999999999999999",
+        ] {
+            assert!(bad.parse::<RecordingId>().is_err(), "{bad:?}");
         }
     }
 }

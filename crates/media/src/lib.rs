@@ -38,7 +38,7 @@ pub use codec::{
     VideoCoding, VideoConfig,
 };
 pub use header::HeaderError;
-pub use ids::{BadName, Epoch, MediaSequence, StreamName, TrackId};
+pub use ids::{BadName, BadRecordingId, Epoch, MediaSequence, RecordingId, StreamName, TrackId};
 pub use packet::{BreakReason, MediaEvent, Packet, TrackKind};
 pub use time::{MediaSpan, MediaTime, TICKS_PER_MILLI, TICKS_PER_SECOND};
 pub use timeline::{Timeline, WireMillis, interleave::Interleave};

@@ -63,6 +63,7 @@ impl Rendition {
         let inner = ViewInner {
             id: spec.id.clone(),
             family: spec.family,
+            role: spec.role.clone(),
             video: spec.video.clone(),
             codecs: String::new(),
             declared_bps: 0,
@@ -323,6 +324,7 @@ impl Rendition {
         let inner = ViewInner {
             id: self.spec.id.clone(),
             family: self.spec.family,
+            role: self.spec.role.clone(),
             video: self.video(),
             codecs: self.codecs().unwrap_or_default(),
             declared_bps: self.told_bps.0,
