@@ -250,5 +250,5 @@ fn send(value: &impl Serialize, ask: &Ask<'_>) -> Reply {
     } else {
         (Form::Plain, plain.into())
     };
-    Content { mime: JSON, cache: NEVER, etag: None, form, body }.reply(ask)
+    Content { mime: JSON, cache: NEVER, etag: None, form, body: body.into() }.reply(ask)
 }

@@ -28,6 +28,7 @@ mod live;
 mod page;
 mod pictures;
 mod reply;
+mod rope;
 mod route;
 mod router;
 mod server;

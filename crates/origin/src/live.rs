@@ -57,7 +57,7 @@ pub(crate) fn segment(snapshot: &Snapshot, rendition: &str, sequence: MediaSeque
         Some(segment) => {
             // The name is never used for other bytes, so it is a strong validator by itself.
             let etag = format!("\"{}-{rendition}-{sequence}\"", snapshot.session());
-            let body = segment.bytes.clone();
+            let body = segment.chunks().cloned().collect();
             Content { mime: TRANSPORT, cache: FOREVER, etag: Some(&etag), form: Form::Media, body }.reply(ask)
         }
         None => {
@@ -108,5 +108,6 @@ fn list(document: &Document, ask: &Ask<'_>) -> Reply {
     } else {
         (Form::Plain, document.etag(), document.body())
     };
-    Content { mime: PLAYLIST, cache: REVALIDATE, etag: Some(etag), form, body: body.clone() }.reply(ask)
+    Content { mime: PLAYLIST, cache: REVALIDATE, etag: Some(etag), form, body: body.clone().into() }
+        .reply(ask)
 }

@@ -146,7 +146,7 @@ impl Page {
         } else {
             (Form::Plain, format!("\"{}\"", file.hash), file.bytes.clone())
         };
-        Content { mime: &mime, cache, etag: Some(&etag), form, body }.reply(ask)
+        Content { mime: &mime, cache, etag: Some(&etag), form, body: body.into() }.reply(ask)
     }
 
     fn gzipped(&self, file: &File) -> Bytes {
@@ -218,10 +218,10 @@ mod tests {
         let small = page.asset("app-x1.js", &ask(&gzip));
         assert_eq!(small.headers[header::CONTENT_ENCODING], "gzip");
         assert_ne!(small.headers[header::ETAG], script.headers[header::ETAG]);
-        assert_eq!(small.body.as_ptr(), page.asset("app-x1.js", &ask(&gzip)).body.as_ptr());
+        assert_eq!(small.body.whole().as_ptr(), page.asset("app-x1.js", &ask(&gzip)).body.whole().as_ptr());
         let picture = page.asset("dot-x2.png", &ask(&gzip));
         assert_eq!(
-            (picture.headers.get(header::CONTENT_ENCODING), &picture.body[..]),
+            (picture.headers.get(header::CONTENT_ENCODING), &picture.body.whole()[..]),
             (None, &b"not text"[..])
         );
         let held = with(header::IF_NONE_MATCH, "\"hash-of-assets/dot-x2.png\"");
@@ -232,10 +232,10 @@ mod tests {
     #[test]
     fn a_server_built_without_the_page_says_so() {
         let html = |page: Page| page.html(Framing::Forbidden, &ask(&HeaderMap::new()));
-        assert_eq!(&html(page()).body[..], b"<!doctype html>");
+        assert_eq!(&html(page()).body.whole()[..], b"<!doctype html>");
         let sentence = html(Page::from_source(|_| None));
         assert_eq!(sentence.status, StatusCode::OK);
-        assert!(std::str::from_utf8(&sentence.body).unwrap().contains("make web"));
+        assert!(std::str::from_utf8(&sentence.body.whole()).unwrap().contains("make web"));
     }
 
     #[test]
@@ -247,7 +247,8 @@ mod tests {
         });
         let none = HeaderMap::new();
         let reply = page.watch("show", Some("https://tv.example.org:8443"), &ask(&none));
-        let html = std::str::from_utf8(&reply.body).unwrap();
+        let html = reply.body.whole();
+        let html = std::str::from_utf8(&html).unwrap();
         let tag =
             r#"<meta property="og:image" content="https://tv.example.org:8443/live/show/poster.jpg" />"#;
         assert!(html.contains(tag) && html.find(tag) < html.find("</head>"), "{html}");
@@ -255,7 +256,7 @@ mod tests {
         let other = page.watch("another", Some("https://tv.example.org:8443"), &ask(&none));
         assert_ne!(reply.headers[header::ETAG], other.headers[header::ETAG]);
         let plain = page.watch("show", None, &ask(&none));
-        assert!(!std::str::from_utf8(&plain.body).unwrap().contains("og:"), "no address, no tags");
+        assert!(!std::str::from_utf8(&plain.body.whole()).unwrap().contains("og:"), "no address, no tags");
     }
 
     #[test]

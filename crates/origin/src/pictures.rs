@@ -61,8 +61,13 @@ impl Picture {
     fn reply(&self, cache: &'static str, ask: &Ask<'_>) -> Reply {
         let date = self.date();
         let seen = date.as_deref().is_some_and(|date| ask.has_of(date));
-        let content =
-            Content { mime: JPEG, cache, etag: Some(&self.etag), form: Form::Media, body: self.jpeg.clone() };
+        let content = Content {
+            mime: JPEG,
+            cache,
+            etag: Some(&self.etag),
+            form: Form::Media,
+            body: self.jpeg.clone().into(),
+        };
         let reply = if seen { content.not_modified() } else { content.reply(ask) };
         match date {
             Some(date) => reply.with(header::LAST_MODIFIED, &date),
@@ -109,7 +114,7 @@ pub(crate) fn storyboard(name: &str, pictures: &Pictures, ask: &Ask<'_>) -> Repl
     } else {
         (Form::Plain, document.etag(), document.body())
     };
-    Content { mime: VTT, cache: REVALIDATE, etag: Some(etag), form, body: body.clone() }.reply(ask)
+    Content { mime: VTT, cache: REVALIDATE, etag: Some(etag), form, body: body.clone().into() }.reply(ask)
 }
 
 /// `storyboard-{id}.jpg`. It gets tiles until it is full; from then on it never changes.

@@ -15,7 +15,10 @@ use bytes::Bytes;
 use hyper::body::Frame;
 use serde::Serialize;
 
-use crate::headers::{Ask, Wanted};
+use crate::{
+    headers::{Ask, Wanted},
+    rope::Rope,
+};
 
 /// Of things whose name changes with their content.
 pub(crate) const FOREVER: &str = "public, max-age=31536000, immutable";
@@ -31,7 +34,7 @@ pub(crate) const JSON: &str = "application/json";
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    pub(crate) body: Rope,
 }
 
 /// A body that exists, before it is known how much of it is sent.
@@ -41,7 +44,7 @@ pub(crate) struct Content<'a> {
     /// Strong and quoted; `None` for what has no validator.
     pub(crate) etag: Option<&'a str>,
     pub(crate) form: Form,
-    pub(crate) body: Bytes,
+    pub(crate) body: Rope,
 }
 
 /// What else may be done with a body.
@@ -71,7 +74,7 @@ impl Content<'_> {
 
     /// 304: the client has it.
     pub(crate) fn not_modified(&self) -> Reply {
-        Reply { status: StatusCode::NOT_MODIFIED, headers: self.headers(), body: Bytes::new() }
+        Reply { status: StatusCode::NOT_MODIFIED, headers: self.headers(), body: Rope::default() }
     }
 
     pub(crate) fn reply(self, ask: &Ask<'_>) -> Reply {
@@ -80,7 +83,7 @@ impl Content<'_> {
         }
         let mut headers = self.headers();
         set(&mut headers, header::CONTENT_TYPE, self.mime);
-        let len = self.body.len() as u64;
+        let len = self.body.len();
         let wanted = match self.form {
             Form::Media => {
                 set(&mut headers, header::ACCEPT_RANGES, "bytes");
@@ -98,7 +101,7 @@ impl Content<'_> {
             Wanted::Whole => Reply { status: StatusCode::OK, headers, body: self.body },
             Wanted::Part { start, end } => {
                 set(&mut headers, header::CONTENT_RANGE, &format!("bytes {start}-{end}/{len}"));
-                let body = self.body.slice(start as usize..=end as usize);
+                let body = self.body.slice(start, end + 1);
                 Reply { status: StatusCode::PARTIAL_CONTENT, headers, body }
             }
             Wanted::Unsatisfiable => {
@@ -106,7 +109,7 @@ impl Content<'_> {
                 set(&mut headers, header::CACHE_CONTROL, NEVER);
                 headers.remove(header::CONTENT_TYPE);
                 headers.remove(header::ETAG);
-                Reply { status: StatusCode::RANGE_NOT_SATISFIABLE, headers, body: Bytes::new() }
+                Reply { status: StatusCode::RANGE_NOT_SATISFIABLE, headers, body: Rope::default() }
             }
         }
     }
@@ -127,7 +130,7 @@ impl Reply {
         let mut headers = HeaderMap::new();
         set(&mut headers, header::CONTENT_TYPE, JSON);
         set(&mut headers, header::CACHE_CONTROL, NEVER);
-        Self { status, headers, body: body.into() }
+        Self { status, headers, body: Bytes::from(body).into() }
     }
 
     pub(crate) fn not_found(sentence: &str, stream: Option<&str>) -> Self {
@@ -150,7 +153,7 @@ impl Reply {
         let mut response = Response::new(match self.status {
             StatusCode::NOT_MODIFIED => Body::new(NoBody),
             _ if head => Body::empty(),
-            _ => Body::from(self.body),
+            _ => Body::new(self.body),
         });
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;

@@ -166,7 +166,7 @@ async fn answer(Shared(origin): Shared<Arc<Origin>>, request: Request) -> Respon
     let kind = route.kind();
     counter!("sluice_http_requests_total", "kind" => kind, "status" => class(reply.status)).increment(1);
     if !ask.head {
-        counter!("sluice_http_response_bytes_total", "kind" => kind).increment(reply.body.len() as u64);
+        counter!("sluice_http_response_bytes_total", "kind" => kind).increment(reply.body.len());
     }
     reply.into_response(ask.head)
 }
@@ -245,7 +245,7 @@ impl Origin {
                 exposition::streams(&mut text, &self.library.all(), Now::read());
                 let mut reply = plain(StatusCode::OK, "");
                 set(&mut reply.headers, header::CONTENT_TYPE, exposition::MIME);
-                reply.body = text.into();
+                reply.body = Bytes::from(text).into();
                 reply
             }
             Route::Unknown => Reply::not_found("There is nothing at this address.", None),
@@ -336,7 +336,8 @@ fn saw(face: &Face, request: &Parts) {
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Reply {
-    let mut reply = Reply { status, headers: Default::default(), body: Bytes::from_static(text.as_bytes()) };
+    let mut reply =
+        Reply { status, headers: Default::default(), body: Bytes::from_static(text.as_bytes()).into() };
     set(&mut reply.headers, header::CONTENT_TYPE, "text/plain; charset=utf-8");
     set(&mut reply.headers, header::CACHE_CONTROL, NEVER);
     reply

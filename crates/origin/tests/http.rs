@@ -15,7 +15,7 @@ use axum::{
 };
 use bytes::Bytes;
 use hls::{
-    Segment,
+    Part, Segment,
     presentation::{
         Bandwidth, Family, Presentation, RenditionSpec, Role, Settings as PresentationSettings, VideoSpec,
     },
@@ -211,6 +211,46 @@ const LIST: &[(&str, &str)] = &[
 const MULTIVARIANT: &str = "/live/show/index.m3u8";
 const PLAYLIST: &str = "/live/show/17/720p/index.m3u8";
 const SEGMENT: &str = "/live/show/17/720p/8.ts";
+
+#[tokio::test]
+async fn a_segment_in_pieces_is_served_as_one() {
+    let (bench, mut show, listing) = Bench::live();
+    let part = |bytes: &'static [u8]| Part {
+        start: MediaTime::ZERO,
+        duration: MediaSpan::from_millis(1000),
+        independent: true,
+        gap: false,
+        bytes: Bytes::from_static(bytes),
+    };
+    let segment = Segment {
+        sequence: MediaSequence(9),
+        start: MediaTime::from_ticks(9 * 180_000),
+        duration: MediaSpan::from_millis(2000),
+        unix_micros: 1_763_800_018_000_000,
+        parts: vec![part(b"abcd"), part(b""), part(b"efg"), part(b"hij")],
+        ..Segment::default()
+    };
+    show.presentation.push(show.now, 0, segment);
+    listing.update(show.presentation.snapshot());
+    let path = "/live/show/17/720p/9.ts";
+    let whole = bench.get(path, &[]).await;
+    whole.is(200, &[("content-length", "10"), ("accept-ranges", "bytes")]);
+    assert_eq!(&whole.body[..], b"abcdefghij");
+    let head = bench.ask(Method::HEAD, path, &[("range", "bytes=2-7")]).await;
+    head.is(200, &[("content-length", "10")]);
+    assert!(head.body.is_empty());
+    for (range, told, want) in [
+        ("bytes=2-7", "bytes 2-7/10", "cdefgh"),
+        ("bytes=4-6", "bytes 4-6/10", "efg"),
+        ("bytes=-3", "bytes 7-9/10", "hij"),
+        ("bytes=0-", "bytes 0-9/10", "abcdefghij"),
+    ] {
+        let answer = bench.get(path, &[("range", range)]).await;
+        answer.is(206, &[("content-range", told), ("content-length", &want.len().to_string())]);
+        assert_eq!(answer.text(), want, "{range}");
+    }
+    bench.get(path, &[("range", "bytes=10-")]).await.is(416, &[("content-range", "bytes */10")]);
+}
 
 #[tokio::test]
 async fn lists_are_served_with_their_headers() {
