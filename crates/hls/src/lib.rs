@@ -5,6 +5,7 @@
 //! ```text
 //!  source packets ─▶ cut::CutPlan ──Cut──▶ every Segmenter (and every encoder)
 //!  rendition's packets ─▶ segmenter::Segmenter ─▶ ts::Muxer ─▶ Segment
+//!  track's packets ─▶ cmaf::Chunker ─▶ Opening, Part …, Segment
 //!  Segment ─▶ presentation::Presentation (window, figures) ─▶ snapshot::Snapshot ─▶ playlists, segments by number
 //! ```
 //!
@@ -12,6 +13,7 @@
 //! numbers, boundaries and discontinuity numbers agree between renditions by construction.
 
 pub mod bandwidth;
+pub mod cmaf;
 pub mod cut;
 pub mod playlist;
 pub mod presentation;

@@ -29,7 +29,7 @@ const AUDIO_LATENESS: MediaSpan = MediaSpan::from_millis(500);
 /// Sound may outlast the last picture by this much.
 const AUDIO_TAIL: MediaSpan = MediaSpan::from_millis(100);
 /// A discontinuity with less than this between last picture and next is no hole: the last picture stands until then.
-const SMALL_HOLE: MediaSpan = MediaSpan::from_millis(500);
+pub(crate) const SMALL_HOLE: MediaSpan = MediaSpan::from_millis(500);
 /// A picture's length when nothing tells it.
 const NOMINAL_PICTURE: MediaSpan = MediaSpan::from_ticks(3000);
 /// Longest that one segment grows while no cut comes.
@@ -402,6 +402,16 @@ fn missing(cut: &Cut, end: MediaTime) -> Segment {
     Segment::missing(cut.sequence, cut.at, duration, cut.discontinuity, cut.clock.unix_micros_at(cut.at))
 }
 
+/// How long the last of `frames` pictures stands when nothing follows it: as the others on the average, where `shown`
+/// lies between the first and the last.
+pub(crate) fn picture_length(shown: MediaSpan, frames: usize, usual: Option<MediaSpan>) -> MediaSpan {
+    match (i64::try_from(frames).unwrap_or(i64::MAX), usual) {
+        (frames @ 3.., _) => MediaSpan::from_ticks((shown.ticks() + (frames - 1) / 2) / (frames - 1)),
+        (_, Some(usual)) => usual,
+        _ => NOMINAL_PICTURE,
+    }
+}
+
 impl Building {
     fn takes(&self, packet: &Packet) -> bool {
         packet.pts - self.start <= MAX_SPAN && self.bytes + packet.data.len() <= MAX_BYTES
@@ -432,13 +442,6 @@ impl Building {
             return last.packet.pts + MediaSpan::from_samples(u64::from(samples), config.sample_rate());
         }
         let last = self.pictures.iter().map(|picture| picture.packet.pts).max().unwrap_or(self.start);
-        let frames = self.pictures.len() as i64;
-        let shown = (last - self.start).ticks();
-        let frame = match (frames, usual) {
-            (3.., _) => MediaSpan::from_ticks((shown + (frames - 1) / 2) / (frames - 1)),
-            (_, Some(usual)) => usual,
-            _ => NOMINAL_PICTURE,
-        };
-        last + frame
+        last + picture_length(last - self.start, self.pictures.len(), usual)
     }
 }

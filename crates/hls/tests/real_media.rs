@@ -6,16 +6,16 @@
 
 mod support;
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hls::{Segment, cut::Mode, segmenter::Segmenter};
 use media::{AudioConfig, MediaTime, Packet, TrackId, TrackKind, VideoConfig, aac, h264};
-use support::{demux::Demuxer, plan, segment_all};
+use support::{
+    demux::Demuxer,
+    ffmpeg::{Folder, decode, ffmpeg},
+    plan, segment_all,
+};
 
 /// What an FLV file holds, as far as it is ours.
 struct Flv {
@@ -72,18 +72,6 @@ fn read_flv(file: &[u8]) -> Flv {
     Flv { video: video.unwrap(), audio, packets }
 }
 
-fn ffmpeg() -> Option<Command> {
-    let there =
-        Command::new("ffmpeg").arg("-version").stdout(Stdio::null()).status().is_ok_and(|it| it.success());
-    if !there {
-        eprintln!("SKIPPED: no `ffmpeg` on PATH, nothing was decoded");
-        return None;
-    }
-    let mut command = Command::new("ffmpeg");
-    command.args(["-hide_banner", "-nostdin", "-v", "warning"]);
-    Some(command)
-}
-
 /// Six seconds of test picture and tone, by the given encoder settings.
 fn source(video: &[&str], rate: u32) -> Option<Flv> {
     let picture = "testsrc2=size=320x180:rate=30";
@@ -99,22 +87,6 @@ fn source(video: &[&str], rate: u32) -> Option<Flv> {
     Some(read_flv(&output.stdout))
 }
 
-/// Decodes a file; returns how many pictures came out. Any message is a failure.
-#[track_caller]
-fn decode(path: &Path) -> usize {
-    let Some(mut command) = ffmpeg() else { return 0 };
-    let output = command
-        .args(["-xerror", "-copyts", "-i"])
-        .arg(path)
-        .args(["-map", "0", "-fps_mode", "passthrough", "-f", "framehash", "-hash", "adler32", "-"])
-        .output()
-        .unwrap();
-    let messages = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && messages.is_empty(), "{}: {messages}", path.display());
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().filter(|line| line.starts_with("0,")).count()
-}
-
 fn check(name: &str, flv: &Flv) -> Vec<Segment> {
     let mut segmenter = Segmenter::new(true, flv.audio.is_some());
     segmenter.video_config(flv.video.clone());
@@ -122,24 +94,19 @@ fn check(name: &str, flv: &Flv) -> Vec<Segment> {
         segmenter.audio_config(audio.clone());
     }
     let (_, segments) = segment_all(&flv.packets, &mut plan(Mode::Keyframes), &mut segmenter);
-    let folder = std::env::temp_dir().join(format!("sluice-hls-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = Folder::new(name);
     let mut demuxer = Demuxer::default();
     let mut pictures = 0;
     for segment in &segments {
         let read = demuxer.segment(&segment.bytes, true, flv.audio.is_some());
         let sent = read.iter().filter(|pes| pes.pid == 0x100).count();
-        let path = folder.join(format!("{}.ts", segment.sequence));
-        std::fs::write(&path, &segment.bytes).unwrap();
-        assert_eq!(decode(&path), sent, "{name}: pictures of segment {} alone", segment.sequence);
+        let path = folder.write(&format!("{}.ts", segment.sequence), [&segment.bytes]);
+        assert_eq!(decode(&path).len(), sent, "{name}: pictures of segment {} alone", segment.sequence);
         pictures += sent;
     }
-    let path = folder.join("all.ts");
-    std::fs::write(&path, segments.iter().flat_map(|segment| segment.bytes.to_vec()).collect::<Vec<_>>())
-        .unwrap();
-    assert_eq!(decode(&path), pictures, "{name}: pictures of all in a row");
+    let path = folder.write("all.ts", segments.iter().map(|segment| &segment.bytes));
+    assert_eq!(decode(&path).len(), pictures, "{name}: pictures of all in a row");
     assert_eq!(pictures, 180);
-    std::fs::remove_dir_all(&folder).unwrap();
     segments
 }
 

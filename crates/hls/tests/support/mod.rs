@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 pub mod demux;
+pub mod ffmpeg;
+pub mod fmp4;
 
 use std::sync::Arc;
 

@@ -1,0 +1,668 @@
+//! Fragmented MP4: what parts and segments come of which packets and cuts.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use hls::{
+    Segment,
+    cmaf::{Chunked, Chunker, chunker::MAX_FRAMES},
+    cut::{Cut, Mode},
+    segmenter::Segmenter,
+};
+use media::{MediaSequence, MediaSpan, MediaTime, Packet, TrackKind};
+use proptest::prelude::*;
+use support::{
+    CLOCK, Source, audio_config,
+    fmp4::{Read, chunk_all, chunks, collect},
+    picture, plan, segment_all, sound, video_config,
+};
+
+const SECOND: i64 = 90_000;
+const HALF: i64 = SECOND / 2;
+
+fn cut(sequence: u64, at: i64, discontinuity: bool) -> Cut {
+    Cut { sequence: MediaSequence(sequence), at: MediaTime::from_ticks(at), discontinuity, clock: CLOCK }
+}
+
+fn pictures(target: i64) -> Chunker {
+    let mut chunker = Chunker::new(TrackKind::Video, MediaSpan::from_ticks(target));
+    chunker.video_config(video_config());
+    chunker
+}
+
+fn sounds(target: i64, rate: u32) -> Chunker {
+    let mut chunker = Chunker::new(TrackKind::Audio, MediaSpan::from_ticks(target));
+    chunker.audio_config(audio_config(rate));
+    chunker
+}
+
+fn of(packets: Vec<Packet>, kind: TrackKind) -> Vec<Packet> {
+    packets.into_iter().filter(|packet| packet.kind == kind).collect()
+}
+
+/// Milliseconds of each part; `*` independent, `-` missing.
+fn parts(segment: &Segment) -> String {
+    let one = |part: &hls::Part| {
+        let mark = if part.gap {
+            "-"
+        } else if part.independent {
+            "*"
+        } else {
+            ""
+        };
+        format!("{}{mark}", (part.duration.ticks() + 45) / 90)
+    };
+    segment.parts.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+fn shape(segment: &Segment) -> (u64, i64, i64, bool, bool) {
+    let (start, duration) = (segment.start.ticks(), segment.duration.ticks());
+    (segment.sequence.0, start, duration, segment.discontinuity, segment.gap)
+}
+
+#[test]
+fn parts_of_steady_pictures() {
+    for (name, frame, b_frames, target, want) in [
+        ("25 fps", 3600, false, HALF, "480* 480 480 480 80"),
+        ("25 fps, B-frames", 3600, true, HALF, "480* 480 480 480 80"),
+        ("30 fps", 3000, false, HALF, "500* 500 500 500"),
+        ("29.97 fps", 3003, true, HALF, "467* 467 467 467 133"),
+        ("30 fps, 0.2 s", 3000, false, SECOND / 5, "200* 200 200 200 200 200 200 200 200 200"),
+        ("30 fps, 1 s", 3000, true, SECOND, "1000* 1000"),
+        ("60 fps", 1500, false, SECOND / 3, "333* 333 333 333 333 333"),
+    ] {
+        let gop = ((2 * SECOND + frame / 2) / frame) as u64;
+        let packets = of(Source { frame, gop, b_frames, ..Source::default() }.packets(), TrackKind::Video);
+        let mut chunker = pictures(target);
+        let read = chunk_all(&packets, &mut plan(Mode::Keyframes), &mut chunker, target);
+        assert!(read.segments.len() >= 5, "{name}");
+        assert_eq!(parts(&read.segments[1]), want, "{name}");
+        let all: Vec<_> = read.segments.iter().flat_map(Read::samples).collect();
+        assert_eq!(all.len(), packets.len(), "{name}");
+        for (sample, packet) in all.iter().zip(&packets) {
+            assert_eq!(sample.pts(), packet.pts.ticks() + 900_000, "{name}");
+            assert_eq!(sample.key, packet.keyframe, "{name}");
+            assert_eq!(sample.data, packet.data, "{name}");
+        }
+        assert!(all.windows(2).all(|pair| pair[0].decode + i64::from(pair[0].duration) == pair[1].decode));
+        for segment in &read.segments {
+            assert_eq!(Read::samples(segment)[0].offset, 0, "{name}: PTS = DTS at its start");
+        }
+        assert_eq!(chunker.stats(), Default::default(), "{name}");
+    }
+}
+
+#[test]
+fn parts_of_steady_sound() {
+    for (name, rate, target, want) in [
+        ("48 kHz", 48_000, HALF, "491* 491* 491* 491* 43*"),
+        ("44.1 kHz", 44_100, HALF, "488* 488* 488* 488* 46*"),
+        ("48 kHz, 0.2 s", 48_000, SECOND / 5, "192* 192* 192* 192* 192* 192* 192* 192* 192* 192* 85*"),
+    ] {
+        let source = Source { frame: 0, audio_rate: rate, ..Source::default() };
+        let packets = source.packets();
+        let mut chunker = sounds(target, rate);
+        let read = chunk_all(&packets, &mut plan(Mode::Grid), &mut chunker, target);
+        assert_eq!(parts(&read.segments[0]), want, "{name}");
+        let all: Vec<_> = read.segments.iter().flat_map(Read::samples).collect();
+        assert_eq!(all.len(), packets.len(), "{name}");
+        for (nth, sample) in all.iter().enumerate() {
+            assert_eq!(sample.decode, i64::from(rate) * 10 + 1024 * nth as i64, "{name}");
+        }
+        for pair in read.segments.windows(2) {
+            assert_eq!(pair[0].end(), pair[1].start, "{name}");
+        }
+        assert_eq!(chunker.stats(), Default::default(), "{name}");
+    }
+}
+
+#[test]
+fn a_part_is_out_with_the_picture_after_it() {
+    let packets = of(Source { frame: 3600, gop: 50, ..Source::default() }.packets(), TrackKind::Video);
+    let (mut plan, mut chunker) = (plan(Mode::Keyframes), pictures(HALF));
+    let mut out = vec![];
+    for (nth, packet) in packets.iter().take(63).enumerate() {
+        plan.see(packet, CLOCK).into_iter().for_each(|cut| chunker.cut(cut));
+        chunker.push(packet.clone());
+        while let Some(event) = chunker.poll() {
+            out.push(match event {
+                Chunked::Opened(opening) => format!("{nth}: open {}", opening.sequence),
+                Chunked::Part { sequence, index, .. } => format!("{nth}: {sequence}.{index}"),
+                Chunked::Finished(segment) => format!("{nth}: {}", segment.sequence),
+            });
+        }
+    }
+    let want = [
+        "0: open 100",
+        "12: 100.0",
+        "24: 100.1",
+        "36: 100.2",
+        "48: 100.3",
+        "50: 100.4",
+        "50: 100",
+        "50: open 101",
+        "62: 101.0",
+    ];
+    assert_eq!(out, want);
+}
+
+#[test]
+fn a_part_of_sound_does_not_wait_for_the_next_frame() {
+    let packets = Source { frame: 0, ..Source::default() }.packets();
+    let (mut plan, mut chunker) = (plan(Mode::Grid), sounds(HALF, 48_000));
+    for (nth, packet) in packets.iter().take(23).enumerate() {
+        plan.see(packet, CLOCK).into_iter().for_each(|cut| chunker.cut(cut));
+        chunker.push(packet.clone());
+        let told = std::iter::from_fn(|| chunker.poll()).any(|event| matches!(event, Chunked::Part { .. }));
+        assert_eq!(told, nth == 22, "{nth}");
+    }
+}
+
+/// The same packets and cuts through a segmenter and a chunker.
+fn both(packets: &[Packet], mode: Mode) -> (Vec<Segment>, Read, Chunker) {
+    let has_video = packets.iter().any(|packet| packet.kind == TrackKind::Video);
+    let mut segmenter = Segmenter::new(has_video, !has_video);
+    segmenter.video_config(video_config());
+    segmenter.audio_config(audio_config(48_000));
+    let (_, segments) = segment_all(packets, &mut plan(mode), &mut segmenter);
+    let mut chunker = if has_video { pictures(HALF) } else { sounds(HALF, 48_000) };
+    let read = chunk_all(packets, &mut plan(mode), &mut chunker, HALF);
+    let (ts, fmp4) = (segmenter.stats(), chunker.stats());
+    assert_eq!(ts.gaps, fmp4.gaps);
+    // before a gap it leaves out B-frames too, which nothing could decode
+    assert!((0..=2 * ts.gaps).contains(&(fmp4.dropped_pictures - ts.dropped_pictures)), "{ts:?} {fmp4:?}");
+    (segments, read, chunker)
+}
+
+#[test]
+fn holes_and_breaks_make_the_segments_that_a_transport_stream_has() {
+    let video = || of(Source::default().packets(), TrackKind::Video);
+    let without = |from: i64, to: i64| -> Vec<Packet> {
+        video().into_iter().filter(|packet| !(from..to).contains(&packet.pts.ticks())).collect()
+    };
+    for (name, packets, mode) in [
+        ("steady", video(), Mode::Keyframes),
+        ("a hole of four seconds", without(5 * SECOND / 2, 7 * SECOND), Mode::Keyframes),
+        ("a hole over a keyframe", without(7 * SECOND / 2, 5 * SECOND), Mode::Keyframes),
+        ("a hole that is none", without(5 * SECOND / 2, 3 * SECOND), Mode::Keyframes),
+        ("a grid", video(), Mode::Grid),
+        (
+            "B-frames",
+            of(Source { b_frames: true, ..Source::default() }.packets(), TrackKind::Video),
+            Mode::Grid,
+        ),
+    ] {
+        let (segments, read, _) = both(&packets, mode);
+        let (ts, fmp4): (Vec<_>, Vec<_>) =
+            (segments.iter().map(shape).collect(), read.segments.iter().map(shape).collect());
+        assert_eq!(ts, fmp4, "{name}");
+    }
+}
+
+/// Pictures from a first to before a last second, at 25 a second, with an IDR at each of the given ones.
+fn stretch(from: f64, to: f64, keyframes: &[f64]) -> Vec<Packet> {
+    let ticks = |seconds: f64| (seconds * 90_000.0).round() as i64;
+    (ticks(from)..ticks(to))
+        .step_by(3600)
+        .map(|at| picture(at as u64, at, at, keyframes.iter().any(|key| ticks(*key) == at), 100))
+        .collect()
+}
+
+/// Pushes, and returns what came out as "number.index", "number" for a finished segment, "number-" for a gap.
+fn push(chunker: &mut Chunker, read: &mut Read, packets: &[Packet]) {
+    for packet in packets {
+        chunker.push(packet.clone());
+        collect(chunker, read, HALF);
+    }
+}
+
+#[test]
+fn a_keyframe_that_stays_away_makes_a_gap() {
+    let mut chunker = pictures(HALF);
+    let mut read = Read::default();
+    chunker.cut(cut(7, 0, false));
+    chunker.cut(cut(8, 2 * SECOND, false));
+    chunker.cut(cut(9, 4 * SECOND, false));
+    push(&mut chunker, &mut read, &stretch(0.0, 3.96, &[0.0]));
+    assert_eq!(read.parts.len(), 4, "what comes after the cut is not told");
+    push(&mut chunker, &mut read, &stretch(4.0, 5.0, &[4.0]));
+    let shapes: Vec<_> = read.segments.iter().map(shape).collect();
+    assert_eq!(shapes, [(7, 0, 2 * SECOND, false, false), (8, 2 * SECOND, 2 * SECOND, false, true)]);
+    assert_eq!(parts(&read.segments[0]), "480* 480 480 480 80");
+    assert_eq!((chunker.stats().gaps, chunker.stats().dropped_pictures), (1, 49));
+}
+
+#[test]
+fn a_keyframe_that_is_late_belongs_to_the_cut_before_it() {
+    let mut chunker = pictures(HALF);
+    let mut read = Read::default();
+    chunker.cut(cut(7, 0, false));
+    chunker.cut(cut(8, 2 * SECOND, false));
+    chunker.cut(cut(9, 4 * SECOND, false));
+    push(&mut chunker, &mut read, &stretch(0.0, 5.0, &[0.0, 2.2]));
+    assert_eq!(read.segments.iter().map(shape).collect::<Vec<_>>(), [(7, 0, 11 * SECOND / 5, false, false)]);
+    assert_eq!(parts(&read.segments[0]), "480* 480 480 480 280");
+    assert_eq!(chunker.stats(), Default::default());
+}
+
+#[test]
+fn a_picture_that_stands_long_is_listed_as_missing_parts() {
+    let mut chunker = pictures(HALF);
+    let mut read = Read::default();
+    chunker.cut(cut(7, 0, false));
+    push(&mut chunker, &mut read, &stretch(0.0, 0.2, &[0.0]));
+    // less than a second is no hole
+    push(&mut chunker, &mut read, &stretch(1.0, 1.08, &[]));
+    assert_eq!(read.parts.len(), 2, "160 ms, and one picture for 840 ms");
+    // more than that is, and whether what follows belongs to the segment is known at its end only
+    push(&mut chunker, &mut read, &stretch(3.0, 4.0, &[]));
+    assert_eq!(read.parts.len(), 2);
+    chunker.cut(cut(8, 4 * SECOND, false));
+    push(&mut chunker, &mut read, &stretch(4.0, 4.04, &[4.0]));
+    assert_eq!(parts(&read.segments[0]), "500* 500- 500 500- 500- 500- 480 480 40");
+    let samples = Read::samples(&read.segments[0]);
+    assert_eq!(samples[4].duration, 84 * 900, "the file tells how long it stands");
+    assert!(samples.windows(2).all(|pair| pair[0].decode + i64::from(pair[0].duration) == pair[1].decode));
+    assert_eq!(chunker.stats(), Default::default());
+}
+
+#[test]
+fn a_new_configuration_waits_for_the_next_segment() {
+    let other = {
+        let media::VideoConfig::H264(mut config) = (*video_config()).clone() else { panic!() };
+        config.pps_units = vec![bytes::Bytes::from_static(&[0x68, 0xce, 0x38, 0x80])];
+        std::sync::Arc::new(media::VideoConfig::H264(config))
+    };
+    let mut chunker = pictures(HALF);
+    let mut read = Read::default();
+    chunker.cut(cut(7, 0, false));
+    push(&mut chunker, &mut read, &stretch(0.0, 0.8, &[0.0]));
+    chunker.video_config(other);
+    push(&mut chunker, &mut read, &stretch(0.8, 1.0, &[]));
+    push(&mut chunker, &mut read, &stretch(1.0, 2.0, &[1.0]));
+    assert_eq!(chunker.stats().dropped_pictures, 25, "from the keyframe on");
+    chunker.cut(cut(8, 2 * SECOND, false));
+    push(&mut chunker, &mut read, &stretch(2.0, 2.04, &[2.0]));
+    assert_eq!(read.segments.iter().map(shape).collect::<Vec<_>>(), [(7, 0, 2 * SECOND, false, false)]);
+    assert_eq!(parts(&read.segments[0]), "480* 480 500 500- 40-");
+    assert_ne!(read.openings[0].init.name, read.openings[1].init.name);
+}
+
+#[test]
+fn after_a_rewind_told_parts_stay() {
+    let mut chunker = pictures(HALF);
+    let mut read = Read::default();
+    chunker.cut(cut(7, 0, false));
+    push(&mut chunker, &mut read, &stretch(0.0, 2.0, &[0.0]));
+    chunker.cut(cut(8, 2 * SECOND, false));
+    push(&mut chunker, &mut read, &stretch(2.0, 3.2, &[2.0]));
+    let told = read.parts.len();
+    // two parts of 480 ms: the last picture told is that of 2.92 s
+    assert_eq!(chunker.rewind(), Some(MediaTime::from_ticks(292 * 900 + 1)));
+    assert_eq!(chunker.oldest_unfinished(), Some(MediaSequence(8)));
+    push(&mut chunker, &mut read, &stretch(2.0, 2.96, &[2.0]));
+    assert_eq!(read.parts.len(), told, "nothing is told twice");
+    chunker.cut(cut(9, 4 * SECOND, false));
+    push(&mut chunker, &mut read, &stretch(2.96, 4.04, &[2.96, 4.0]));
+    assert_eq!(parts(&read.segments[1]), "480* 480 480* 480 80");
+    assert_eq!(read.segments[1].keyframes.len(), 2);
+    assert_eq!(Read::samples(&read.segments[1]).len(), 50);
+    assert_eq!(chunker.stats(), Default::default());
+}
+
+#[test]
+fn after_a_rewind_a_segment_without_parts_is_opened_again() {
+    let mut chunker = pictures(HALF);
+    let mut read = Read::default();
+    chunker.cut(cut(7, 0, false));
+    push(&mut chunker, &mut read, &stretch(0.0, 0.4, &[0.0]));
+    assert_eq!(chunker.rewind(), None);
+    assert_eq!(chunker.oldest_unfinished(), Some(MediaSequence(7)));
+    push(&mut chunker, &mut read, &stretch(0.0, 1.0, &[0.0]));
+    assert_eq!(read.openings.len(), 2);
+    assert_eq!(read.openings[0], read.openings[1]);
+    assert_eq!(read.parts.len(), 2);
+    assert_eq!(pictures(HALF).rewind(), None);
+}
+
+#[test]
+fn after_a_rewind_pictures_in_another_order_lose_no_time() {
+    // decoded I P B B P B B …: a part may end behind a P whose B pictures are not told
+    let source = Source { b_frames: true, frame: 3600, gop: 50, ..Source::default() };
+    let packets = of(source.packets(), TrackKind::Video);
+    let mut chunker = pictures(SECOND * 2 / 5);
+    let mut read = Read::default();
+    chunker.cut(cut(7, 0, false));
+    for packet in &packets[..30] {
+        chunker.push(packet.clone());
+        collect(&mut chunker, &mut read, HALF);
+    }
+    let from = chunker.rewind().unwrap();
+    let told: Vec<_> = read.parts.iter().flat_map(|(_, part)| chunks(&part.bytes)).collect();
+    let told: Vec<_> = told.iter().flat_map(|chunk| &chunk.samples).collect();
+    assert_eq!(told.iter().map(|sample| sample.pts()).max().unwrap() + 1, from.ticks() + 900_000);
+    // the new encoder has a keyframe there and needs no reordering
+    let at = (from.ticks() + 3599) / 3600 * 3600;
+    for nth in 0..70 {
+        let pts = nth * 3600;
+        if pts == 50 * 3600 {
+            chunker.cut(cut(8, pts, false));
+        }
+        chunker.push(picture(nth as u64, pts, pts, nth == 0 || pts == at || nth == 50, 100));
+        collect(&mut chunker, &mut read, HALF);
+    }
+    assert_eq!(shape(&read.segments[0]), (7, 0, 2 * SECOND, false, false));
+    let samples = Read::samples(&read.segments[0]);
+    assert!(samples.windows(2).all(|pair| pair[0].decode + i64::from(pair[0].duration) == pair[1].decode));
+    let mut shown: Vec<_> = samples.iter().map(|sample| sample.pts() - 900_000).collect();
+    shown.sort_unstable();
+    shown.dedup();
+    assert_eq!(shown.len(), samples.len(), "no picture twice");
+    assert_eq!(*shown.last().unwrap(), 49 * 3600);
+}
+
+#[test]
+fn after_a_rewind_sound_goes_on_with_the_next_sample() {
+    let packets = Source { frame: 0, ..Source::default() }.packets();
+    let mut chunker = sounds(HALF, 48_000);
+    let mut read = Read::default();
+    chunker.cut(cut(7, 0, false));
+    push(&mut chunker, &mut read, &packets[..30]);
+    assert_eq!(chunker.rewind(), Some(MediaTime::from_ticks(23 * 1920)));
+    push(&mut chunker, &mut read, &packets[..94]);
+    chunker.cut(cut(8, 2 * SECOND, false));
+    push(&mut chunker, &mut read, &packets[94..96]);
+    let samples = Read::samples(&read.segments[0]);
+    assert_eq!(samples.len(), 94);
+    for (sample, packet) in samples.iter().zip(&packets) {
+        assert_eq!(sample.data, packet.data);
+    }
+    assert_eq!(chunker.stats(), Default::default());
+}
+
+#[test]
+fn sound_goes_where_the_cut_is_nearest() {
+    // frames of 1920 ticks: boundaries at 178560 and 180480
+    for (at, told_late, want) in [
+        (2 * SECOND, false, 180_480),
+        (179_000, false, 178_560),
+        (2 * SECOND, true, 180_480),
+        (179_000, true, 178_560),
+        // these have been told already
+        (170_000, true, 176_640),
+    ] {
+        let packets = Source { frame: 0, ..Source::default() }.packets();
+        let mut chunker = sounds(HALF, 48_000);
+        let mut read = Read::default();
+        chunker.cut(cut(7, 0, false));
+        if !told_late {
+            chunker.cut(cut(8, at, false));
+        }
+        push(&mut chunker, &mut read, &packets[..98]);
+        if told_late {
+            chunker.cut(cut(8, at, false));
+        }
+        push(&mut chunker, &mut read, &packets[98..150]);
+        assert_eq!(read.openings[1].start.ticks(), want, "{at} {told_late}");
+        chunker.finish();
+        collect(&mut chunker, &mut read, HALF);
+        let samples: Vec<_> = read.segments.iter().flat_map(Read::samples).collect();
+        assert_eq!(samples.len(), 150, "{at} {told_late}");
+    }
+}
+
+#[test]
+fn sound_that_is_missing_or_late() {
+    let mut chunker = sounds(HALF, 48_000);
+    let mut read = Read::default();
+    chunker.cut(cut(7, 0, false));
+    let frames = |from: i64, count: i64| -> Vec<Packet> {
+        (0..count).map(|nth| sound(nth as u64, from + nth * 1920, 100)).collect()
+    };
+    push(&mut chunker, &mut read, &frames(0, 10));
+    push(&mut chunker, &mut read, &frames(19_200 + 1900, 10)); // within a frame: counted
+    push(&mut chunker, &mut read, &frames(38_400 + 9_600, 3)); // five frames are missing
+    push(&mut chunker, &mut read, &frames(0, 3)); // long past
+    push(&mut chunker, &mut read, &frames(53_760 + 2 * SECOND, 30));
+    chunker.finish();
+    collect(&mut chunker, &mut read, HALF);
+    assert_eq!(chunker.stats().dropped_sounds, 3);
+    let samples = Read::samples(&read.segments[0]);
+    let odd: Vec<_> = samples
+        .iter()
+        .enumerate()
+        .filter(|(_, sample)| sample.duration != 1024)
+        .map(|(nth, sample)| (nth, sample.duration))
+        .collect();
+    assert_eq!(odd, [(19, 6 * 1024), (22, 1024 + 96_000)]);
+    assert_eq!(parts(&read.segments[0]), "405* 500* 500- 500- 500- 192- 491* 149*");
+}
+
+#[test]
+fn events_and_the_wall_clock_go_before_the_next_chunk() {
+    let mut chunker = pictures(HALF).with_wall_clock();
+    let mut read = Read::default();
+    chunker.cut(cut(7, 0, false));
+    push(&mut chunker, &mut read, &stretch(0.0, 0.6, &[0.0]));
+    chunker.metadata(hls::cmaf::Metadata {
+        at: MediaTime::from_ticks(SECOND),
+        duration: None,
+        id: 5,
+        scheme: hls::cmaf::fragment::Event::ID3.to_owned(),
+        value: String::new(),
+        message: bytes::Bytes::from_static(b"ID3\x04\0\0\0\0\0\0"),
+    });
+    push(&mut chunker, &mut read, &stretch(0.6, 1.6, &[]));
+    let before: Vec<_> = read.parts.iter().map(|(_, part)| chunks(&part.bytes)[0].before.join(" ")).collect();
+    assert_eq!(before, ["styp prft", "prft emsg", "prft"]);
+    let emsg = &read.parts[1].1.bytes;
+    let at = emsg.windows(4).position(|four| four == b"emsg").unwrap();
+    assert_eq!(emsg[at + 8..at + 20], [0, 1, 0x5F, 0x90, 0, 0, 0, 0, 0, 0x0F, 0x1B, 0x30]);
+}
+
+/// Parts are 85 % of the target at least; but not independent ones, missing ones and those before them, and the last of a
+/// segment (draft-pantos-hls-rfc8216bis §4.4.4.9). Nor can one be that comes before a picture too long to join it.
+#[track_caller]
+fn parts_are_full(segment: &Segment, target: i64) {
+    for pair in segment.parts.windows(2) {
+        let exempt = pair[0].independent || pair[0].gap || pair[1].gap;
+        let long =
+            || i64::from(chunks(&pair[1].bytes)[0].samples[0].duration) + pair[0].duration.ticks() > target;
+        assert!(
+            exempt || pair[0].duration.ticks() * 100 >= target * 85 || long(),
+            "{:?} of {segment:?}",
+            pair[0]
+        );
+    }
+}
+
+/// The decode times of segments that continue each other do, and each begins with what it shows first.
+fn decode_times_go_on(segments: &[Segment]) {
+    let mut end = None;
+    for segment in segments {
+        if segment.gap {
+            end = None;
+            continue;
+        }
+        let samples = Read::samples(segment);
+        let (first, last) = (&samples[0], samples.last().unwrap());
+        if let Some(end) = end.filter(|_| !segment.discontinuity) {
+            assert_eq!(first.decode, end, "segment {}", segment.sequence);
+        }
+        assert_eq!(first.offset, 0, "segment {}", segment.sequence);
+        assert_eq!(first.decode, samples.iter().map(|sample| sample.pts()).min().unwrap());
+        end = Some(last.decode + i64::from(last.duration));
+    }
+}
+
+proptest! {
+    /// Pictures of any rhythm, with a hole, with stamps of RTMP's precision: the segments are those of the transport
+    /// stream, and parts and times keep their rules.
+    #[test]
+    fn segments_are_those_of_the_transport_stream(
+        frame in prop_oneof![Just(1500), Just(1800), Just(3000), Just(3003), Just(3600), Just(3750)],
+        gop in prop_oneof![Just(24u64), Just(30), Just(50), Just(60), Just(75)],
+        b_frames in any::<bool>(),
+        millis in any::<bool>(),
+        grid in any::<bool>(),
+        start in 0..20 * SECOND,
+        hole in proptest::option::of((SECOND..8 * SECOND, prop_oneof![0..SECOND / 2, 13 * SECOND / 10..3 * SECOND])),
+    ) {
+        let source = Source { frame, gop, b_frames, start, audio_rate: 0, ..Source::default() };
+        let mut packets = source.packets();
+        if millis {
+            for packet in &mut packets {
+                packet.pts = MediaTime::from_ticks(packet.pts.ticks() / 90 * 90);
+                packet.dts = MediaTime::from_ticks(packet.dts.ticks() / 90 * 90);
+            }
+        }
+        if let Some((from, long)) = hole {
+            let (from, to) = (start + from, start + from + long);
+            packets.retain(|packet| packet.dts.ticks() < from || packet.dts.ticks() >= to);
+        }
+        let mode = if grid { Mode::Grid } else { Mode::Keyframes };
+        let (segments, read, chunker) = both(&packets, mode);
+        prop_assert_eq!(
+            segments.iter().map(shape).collect::<Vec<_>>(),
+            read.segments.iter().map(shape).collect::<Vec<_>>()
+        );
+        let written: usize = read.segments.iter().filter(|segment| !segment.gap).map(|s| Read::samples(s).len()).sum();
+        prop_assert_eq!(written as u64 + chunker.stats().dropped_pictures, packets.len() as u64);
+        decode_times_go_on(&read.segments);
+        read.segments.iter().for_each(|segment| parts_are_full(segment, HALF));
+    }
+}
+
+/// What may happen to a chunker.
+#[derive(Clone, Debug)]
+enum Op {
+    Cut { step: u64, at: i64, discontinuity: bool },
+    Frame { step: i64, late: i64, keyframe: bool, size: usize },
+    Rewind,
+    GiveUp(u64),
+    Finish,
+    Config(bool),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        2 => (0u64..3, -SECOND..3 * SECOND, any::<bool>())
+            .prop_map(|(step, at, discontinuity)| Op::Cut { step, at, discontinuity }),
+        20 => (prop_oneof![Just(3600), -4000..9000i64, Just(2 * SECOND)], -8000..20_000i64, any::<u8>(), 0usize..40)
+            .prop_map(|(step, late, keyframe, size)| Op::Frame { step, late, keyframe: keyframe < 60, size }),
+        1 => Just(Op::Rewind),
+        1 => (0u64..4).prop_map(Op::GiveUp),
+        1 => Just(Op::Finish),
+        1 => any::<bool>().prop_map(Op::Config),
+    ]
+}
+
+proptest! {
+    /// Whatever comes, parts make up segments, files say what lists say, and nothing is longer than it may be.
+    #[test]
+    fn whatever_comes(ops in proptest::collection::vec(op(), 1..200), video in any::<bool>()) {
+        let mut chunker = if video { pictures(HALF) } else { sounds(HALF, 44_100) };
+        let mut read = Read { hostile: true, ..Read::default() };
+        let (mut sequence, mut at) = (0, 0);
+        for op in ops {
+            match op {
+                Op::Cut { step, at: off, discontinuity } => {
+                    sequence += step;
+                    chunker.cut(cut(sequence, at + off, discontinuity));
+                }
+                Op::Frame { step, late, keyframe, size } => {
+                    at += step;
+                    chunker.push(if video {
+                        picture(7, at + late, at, keyframe, size)
+                    } else {
+                        sound(7, at, size)
+                    });
+                }
+                Op::Rewind => { chunker.rewind(); }
+                Op::GiveUp(ahead) => chunker.give_up(MediaSequence(sequence.saturating_sub(1) + ahead)),
+                Op::Finish => chunker.finish(),
+                Op::Config(first) => {
+                    chunker.video_config(video_config());
+                    chunker.audio_config(audio_config(if first { 44_100 } else { 48_000 }));
+                }
+            }
+            collect(&mut chunker, &mut read, HALF);
+        }
+        chunker.finish();
+        collect(&mut chunker, &mut read, HALF);
+    }
+}
+
+/// Any time at all, mostly one at which arithmetic ends.
+fn any_time() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        Just(i64::MIN),
+        Just(i64::MAX),
+        Just(i64::MAX - 900_000),
+        any::<i64>(),
+        -100 * SECOND..100 * SECOND,
+        0..SECOND
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_time_is_too_far(
+        ops in proptest::collection::vec((any::<u8>(), any_time(), any_time(), any::<bool>()), 1..60),
+        video in any::<bool>(),
+    ) {
+        let mut chunker = if video { pictures(HALF) } else { sounds(HALF, 44_100) };
+        for (nth, (kind, one, other, flag)) in ops.into_iter().enumerate() {
+            match kind % 8 {
+                0 | 1 => chunker.cut(cut(nth as u64, one, flag)),
+                2 if flag => { chunker.rewind(); }
+                3 if flag => chunker.give_up(MediaSequence(nth as u64)),
+                _ if video => chunker.push(picture(7, one, other, flag, 10)),
+                _ => chunker.push(sound(7, one, 10)),
+            }
+            while let Some(event) = chunker.poll() {
+                if let Chunked::Part { part, .. } = event {
+                    prop_assert!((0..=HALF).contains(&part.duration.ticks()), "{part:?}");
+                }
+            }
+        }
+        chunker.finish();
+    }
+}
+
+#[test]
+fn a_segment_has_limits() {
+    let mut chunker = pictures(HALF);
+    chunker.cut(cut(7, 0, false));
+    let count = MAX_FRAMES as i64 + 100;
+    for nth in 0..count {
+        chunker.push(picture(7, nth, nth, nth == 0, 10));
+    }
+    assert_eq!(chunker.stats().dropped_pictures, 100);
+    let mut chunker = pictures(HALF);
+    chunker.cut(cut(7, 0, false));
+    for nth in 0..65 {
+        chunker.push(picture(7, nth * SECOND, nth * SECOND, nth == 0, 10));
+    }
+    assert_eq!(chunker.stats().dropped_pictures, 4);
+    let mut chunker = pictures(HALF);
+    chunker.cut(cut(7, 0, false));
+    for nth in 0..6 {
+        chunker.push(picture(7, nth * 3600, nth * 3600, nth == 0, 30 << 20));
+    }
+    assert_eq!(chunker.stats().dropped_pictures, 2, "128 MiB");
+    for count in [1, 500] {
+        let mut chunker = pictures(HALF);
+        for nth in 0..count {
+            chunker.cut(cut(nth, nth as i64, false));
+        }
+        chunker.push(picture(7, 1_000_000, 1_000_000, true, 10));
+        let told = std::iter::from_fn(|| chunker.poll()).count();
+        assert_eq!(told as u64, count.min(256), "gaps, and the last one's opening");
+    }
+    let mut chunker = sounds(HALF, 48_000);
+    chunker.cut(cut(7, 0, false));
+    (0..65).for_each(|nth| chunker.push(sound(7, nth * SECOND, 10)));
+    assert_eq!(chunker.stats().dropped_sounds, 4);
+}
