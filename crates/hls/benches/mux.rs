@@ -1,12 +1,22 @@
-//! Bytes a second of the transport stream muxer, and of what it would be with every packet written by `mpeg2ts`.
+//! Bytes a second of the transport stream muxer, of what it would be with every packet written by `mpeg2ts`, and of
+//! fragmented MP4 from the same packets.
 //!
 //! `cargo bench -p hls`
 
 use std::sync::Arc;
 
 use divan::{Bencher, counter::BytesCount};
-use hls::ts::{Contents, Muxer, Picture, Sound};
-use media::{AudioConfig, MediaTime, Packet, TrackId, TrackKind, VideoConfig, aac, h264};
+use hls::{
+    cmaf::{
+        Chunked, Chunker,
+        fragment::{Fragment, Sample},
+    },
+    cut::{Cut, WallClock},
+    ts::{Contents, Muxer, Picture, Sound},
+};
+use media::{
+    AudioConfig, MediaSequence, MediaSpan, MediaTime, Packet, TrackId, TrackKind, VideoConfig, aac, h264,
+};
 use mpeg2ts::ts::{
     ContinuityCounter, Pid, TransportScramblingControl, TsHeader, TsPacket, TsPacketWriter, TsPayload,
     WriteTsPacket, payload,
@@ -91,4 +101,74 @@ fn mpeg2ts_every_packet(bencher: Bencher, kbps: usize) {
         }
         writer.into_stream()
     });
+}
+
+/// The same packets as chunks of half a second, four of pictures and four of sound.
+#[divan::bench(args = [500, 2_000, 6_000])]
+fn fragments(bencher: Bencher, kbps: usize) {
+    let (pictures, sounds) = two_seconds(kbps);
+    let sample = |packet: &Packet, duration| Sample {
+        data: packet.data.clone(),
+        duration,
+        offset: 0,
+        key: packet.keyframe,
+    };
+    let pictures: Vec<_> = pictures.iter().map(|picture| sample(&picture.packet, 3000)).collect();
+    let sounds: Vec<_> = sounds.iter().map(|sound| sample(&sound.packet, 1024)).collect();
+    let write = |samples: &[Sample], timescale| {
+        let fragment = Fragment {
+            sequence: 1,
+            decode_time: 900_000,
+            samples,
+            opens: false,
+            unix_micros: None,
+            events: &[],
+            timescale,
+        };
+        fragment.write().bytes.len()
+    };
+    let all = || -> usize {
+        let pictures = pictures.chunks(15).map(|part| write(part, 90_000));
+        pictures.chain(sounds.chunks(24).map(|part| write(part, 48_000))).sum()
+    };
+    bencher.counter(BytesCount::new(all())).bench_local(all);
+}
+
+/// The same packets pushed into two chunkers, as a stream does.
+#[divan::bench(args = [500, 2_000, 6_000])]
+fn chunkers(bencher: Bencher, kbps: usize) {
+    let (pictures, sounds) = two_seconds(kbps);
+    let video = pictures[0].config.clone().expect("it begins with a keyframe");
+    let clock = WallClock { at: MediaTime::ZERO, unix_micros: 0 };
+    let run = || -> usize {
+        let [mut of_pictures, mut of_sounds] = [TrackKind::Video, TrackKind::Audio].map(|kind| {
+            let mut chunker = Chunker::new(kind, MediaSpan::from_millis(500));
+            chunker.cut(Cut { sequence: MediaSequence(0), at: MediaTime::ZERO, discontinuity: false, clock });
+            chunker.video_config(video.clone());
+            chunker.audio_config(sounds[0].config.clone());
+            chunker
+        });
+        let drain = |chunker: &mut Chunker| -> usize {
+            let parts = std::iter::from_fn(|| chunker.poll()).filter_map(|event| match event {
+                Chunked::Part { part, .. } => Some(part.bytes.len()),
+                _ => None,
+            });
+            parts.sum()
+        };
+        let mut bytes = 0;
+        for picture in &pictures {
+            of_pictures.push(picture.packet.clone());
+            bytes += drain(&mut of_pictures);
+        }
+        for sound in &sounds {
+            of_sounds.push(sound.packet.clone());
+            bytes += drain(&mut of_sounds);
+        }
+        for chunker in [&mut of_pictures, &mut of_sounds] {
+            chunker.finish();
+            bytes += drain(chunker);
+        }
+        bytes
+    };
+    bencher.counter(BytesCount::new(run())).bench_local(run);
 }

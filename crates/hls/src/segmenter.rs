@@ -121,14 +121,7 @@ impl Segmenter {
     /// A boundary became known. It replaces those not reached yet that have its number or time, or a higher one; a
     /// number that is open already is ignored.
     pub fn cut(&mut self, cut: Cut) {
-        if self.building.back().is_some_and(|open| open.cut.sequence >= cut.sequence) {
-            return;
-        }
-        self.pending.retain(|told| told.sequence < cut.sequence && told.at < cut.at);
-        if self.pending.len() == MAX_PENDING {
-            self.pending.pop_front();
-        }
-        self.pending.push_back(cut);
+        tell(&mut self.pending, self.building.back().map(|open| open.cut.sequence), cut);
     }
 
     /// The configuration of the pictures that follow, from their next keyframe on.
@@ -394,6 +387,18 @@ impl Segmenter {
         }
         self.sounds = kept;
     }
+}
+
+/// Puts a cut among those that wait for their keyframe, while `open` is the newest segment that found it.
+pub(crate) fn tell(pending: &mut VecDeque<Cut>, open: Option<MediaSequence>, cut: Cut) {
+    if open.is_some_and(|open| open >= cut.sequence) {
+        return;
+    }
+    pending.retain(|told| told.sequence < cut.sequence && told.at < cut.at);
+    if pending.len() == MAX_PENDING {
+        pending.pop_front();
+    }
+    pending.push_back(cut);
 }
 
 /// A segment that never came, up to where the next one begins.

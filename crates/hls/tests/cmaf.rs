@@ -14,7 +14,7 @@ use media::{MediaSequence, MediaSpan, MediaTime, Packet, TrackKind};
 use proptest::prelude::*;
 use support::{
     CLOCK, Source, audio_config,
-    fmp4::{Read, chunk_all, chunks, collect},
+    fmp4::{Read, chunk_all, chunks, collect, header},
     picture, plan, segment_all, sound, video_config,
 };
 
@@ -198,6 +198,60 @@ fn holes_and_breaks_make_the_segments_that_a_transport_stream_has() {
             (segments.iter().map(shape).collect(), read.segments.iter().map(shape).collect());
         assert_eq!(ts, fmp4, "{name}");
     }
+}
+
+#[test]
+fn headers_say_what_players_must_know_first() {
+    use mp4_atom::{Codec, Colr};
+
+    let colors = |primaries| media::ColorInfo { primaries, transfer: 16, matrix: 9 };
+    let mut config = (*video_config()).clone();
+    let media::VideoConfig::H264(h264) = &mut config else { panic!() };
+    (h264.sps.sample_aspect, h264.sps.color, h264.sps.full_range) = ((4, 3), Some(colors(9)), true);
+    let init = hls::cmaf::init::video(&config).unwrap();
+    assert_eq!(init.codecs, "avc1.64001f");
+    let hash = init.name.strip_prefix("init-").and_then(|name| name.strip_suffix(".mp4")).unwrap();
+    assert!(hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{hash}");
+    let (ftyp, moov) = header(&init.bytes);
+    assert_eq!(ftyp.major_brand.to_string(), "iso6");
+    let brands: Vec<_> = ftyp.compatible_brands.iter().map(ToString::to_string).collect();
+    assert_eq!(brands, ["iso6", "cmfc", "mp41", "dash"]);
+    let [trak] = &moov.trak[..] else { panic!("one track") };
+    assert!(trak.edts.is_none());
+    assert_eq!(
+        (trak.tkhd.track_id, trak.tkhd.duration, moov.mvhd.duration, trak.mdia.mdhd.duration),
+        (1, 0, 0, 0)
+    );
+    assert_eq!((trak.tkhd.width.integer(), trak.tkhd.height.integer()), (1707, 720), "in square pixels");
+    assert_eq!((trak.mdia.mdhd.timescale, trak.mdia.hdlr.handler.to_string().as_str()), (90_000, "vide"));
+    assert_eq!(moov.mvex.as_ref().unwrap().trex[0].track_id, 1);
+    let stbl = &trak.mdia.minf.stbl;
+    assert!(stbl.stts.entries.is_empty() && stbl.stsc.entries.is_empty());
+    let [Codec::Avc1(avc1)] = &stbl.stsd.codecs[..] else { panic!("{:?}", stbl.stsd) };
+    assert_eq!((avc1.visual.width, avc1.visual.height), (1280, 720), "as coded");
+    assert_eq!(avc1.avcc.sequence_parameter_sets, [support::SPS]);
+    assert_eq!(avc1.avcc.picture_parameter_sets, [support::PPS]);
+    assert_eq!(avc1.pasp.as_ref().map(|pasp| (pasp.h_spacing, pasp.v_spacing)), Some((4, 3)));
+    let colr = Colr::Nclx {
+        colour_primaries: 9,
+        transfer_characteristics: 16,
+        matrix_coefficients: 9,
+        full_range_flag: true,
+    };
+    assert_eq!(avc1.colr, Some(colr));
+    assert_eq!(hls::cmaf::init::video(&config), Ok(init.clone()), "the same every time");
+    assert_ne!(hls::cmaf::init::video(&video_config()).unwrap().name, init.name);
+
+    let init = hls::cmaf::init::audio(&audio_config(44_100)).unwrap();
+    assert_eq!(init.codecs, "mp4a.40.2");
+    let (_, moov) = header(&init.bytes);
+    let trak = &moov.trak[0];
+    assert_eq!((trak.mdia.mdhd.timescale, trak.mdia.hdlr.handler.to_string().as_str()), (44_100, "soun"));
+    assert!(trak.edts.is_none() && trak.mdia.minf.smhd.is_some());
+    let [Codec::Mp4a(mp4a)] = &trak.mdia.minf.stbl.stsd.codecs[..] else { panic!() };
+    assert_eq!((mp4a.audio.channel_count, mp4a.audio.sample_rate.integer()), (2, 44_100));
+    let told = mp4a.esds.es_desc.dec_config.dec_specific.as_ref().unwrap();
+    assert_eq!((told.profile, told.freq_index, told.chan_conf), (2, 4, 2));
 }
 
 /// Pictures from a first to before a last second, at 25 a second, with an IDR at each of the given ones.

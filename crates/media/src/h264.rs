@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::nal::{annex_b_units, is_annex_b, units};
 use crate::{
     bits::Bits,
-    codec::FrameRate,
+    codec::{ColorInfo, FrameRate},
     nal::{self, MAX_PARAMETER_SET_LEN},
 };
 
@@ -63,6 +63,10 @@ pub struct SpsInfo {
     pub max_reorder: Option<u8>,
     /// Width to height of one pixel (sample_aspect_ratio); square where nothing sensible is said.
     pub sample_aspect: (u16, u16),
+    /// From the VUI, where it describes colours.
+    pub color: Option<ColorInfo>,
+    /// Samples use the whole range of their bits (video_full_range_flag).
+    pub full_range: bool,
 }
 
 /// Whether pixels of such a shape are believed: between a quarter and four times as wide as high.
@@ -144,6 +148,7 @@ impl SpsInfo {
             FrameRate::new(timing.time_scale, timing.num_units_in_tick.checked_mul(2)?)
                 .and_then(|rate| FrameRate::nearest(rate.as_f64()))
         });
+        let signal = vui.and_then(|vui| vui.video_signal_type.as_ref());
         let max_reorder = vui
             .and_then(|vui| vui.bitstream_restrictions.as_ref())
             .and_then(|limits| u8::try_from(limits.max_num_reorder_frames).ok());
@@ -166,6 +171,12 @@ impl SpsInfo {
                 .and_then(|vui| vui.aspect_ratio_info.as_ref()?.get())
                 .filter(|(num, den)| is_sensible_aspect(u32::from(*num), u32::from(*den)))
                 .unwrap_or((1, 1)),
+            color: signal.and_then(|signal| signal.colour_description.as_ref()).map(|told| ColorInfo {
+                primaries: told.colour_primaries,
+                transfer: told.transfer_characteristics,
+                matrix: told.matrix_coefficients,
+            }),
+            full_range: signal.is_some_and(|signal| signal.video_full_range_flag),
         })
     }
 }

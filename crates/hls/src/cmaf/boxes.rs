@@ -1,8 +1,8 @@
 //! Boxes of ISO/IEC 14496-12: four bytes of length, four of type, the content.
 //!
-//! Written by hand rather than with a box library: what a header needs that none writes is an `esds` around a whole
-//! AudioSpecificConfig (explicit SBR), and a chunk is one layout that is written many times a second around megabytes
-//! that should be copied once.
+//! Written by hand rather than with a box library: the decoder configurations are at hand as the records that the boxes
+//! hold, and a library would have them taken apart and put together again; and a chunk is one layout that is written many
+//! times a second around megabytes that should be copied once.
 
 use bytes::BufMut;
 

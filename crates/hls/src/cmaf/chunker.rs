@@ -43,7 +43,7 @@ pub use crate::segmenter::{MAX_BYTES, MAX_PENDING, MAX_SPAN, Stats};
 use crate::{
     Init, Opening, Part, Segment,
     cut::{Cut, Rhythm},
-    segmenter::SMALL_HOLE,
+    segmenter::{self, SMALL_HOLE},
 };
 
 /// Most frames in one segment.
@@ -167,14 +167,7 @@ impl Chunker {
     /// A boundary became known. It replaces those not reached yet that have its number or time, or a higher one; a
     /// number that is open already is ignored.
     pub fn cut(&mut self, cut: Cut) {
-        if self.open.as_ref().is_some_and(|open| open.cut.sequence >= cut.sequence) {
-            return;
-        }
-        self.pending.retain(|told| told.sequence < cut.sequence && told.at < cut.at);
-        if self.pending.len() == MAX_PENDING {
-            self.pending.pop_front();
-        }
-        self.pending.push_back(cut);
+        segmenter::tell(&mut self.pending, self.open.as_ref().map(|open| open.cut.sequence), cut);
     }
 
     /// The configuration of the pictures that follow, from the next segment's keyframe on: a segment has one header.

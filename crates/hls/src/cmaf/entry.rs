@@ -120,6 +120,9 @@ fn pasp(out: &mut Vec<u8>, (horizontal, vertical): (u16, u16)) {
 fn avc(config: &h264::Config) -> Entry {
     let mut boxes = vec![];
     boxed(&mut boxes, b"avcC", |out| out.put_slice(&config.to_record()));
+    if let Some(color) = config.sps.color {
+        colr(&mut boxes, color, config.sps.full_range);
+    }
     pasp(&mut boxes, config.sps.sample_aspect);
     Entry { kind: b"avc1", boxes, codecs: config.codecs() }
 }
@@ -263,4 +266,112 @@ fn flac(other: &OtherAudio) -> Result<Entry, Unwritable> {
         out.put_slice(info);
     });
     Ok(Entry { kind: b"fLaC", boxes, codecs: "fLaC".to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound(codec: AudioCodec, extradata: &[u8]) -> AudioConfig {
+        let extradata = Bytes::copy_from_slice(extradata);
+        AudioConfig::Other(OtherAudio { codec, extradata, sample_rate: 48_000, channels: 2 })
+    }
+
+    fn pictures(codec: VideoCodec, extradata: &[u8]) -> VideoConfig {
+        let extradata = Bytes::copy_from_slice(extradata);
+        let (width, height, bit_depth) = (1920, 1080, 8);
+        VideoConfig::Other(OtherVideo {
+            codec,
+            extradata,
+            width,
+            height,
+            bit_depth,
+            frame_rate: None,
+            color: None,
+        })
+    }
+
+    #[test]
+    fn descriptors_hold_the_whole_configuration() {
+        // HE-AAC with explicit SBR, 24 kHz and 48 kHz
+        let asc = [0x2B, 0x11, 0x88, 0x00];
+        let config = aac::Config::parse(&asc).unwrap();
+        let entry = aac(&config);
+        assert_eq!(entry.codecs, "mp4a.40.5");
+        let want = [
+            &[0, 0, 0, 0, 3, 0x80, 0x80, 0x80, 36, 0, 0, 0, 4, 0x80, 0x80, 0x80, 22, 0x40, 0x15][..],
+            &[0; 11],
+            &[5, 0x80, 0x80, 0x80, 4],
+            &asc,
+            &[6, 0x80, 0x80, 0x80, 1, 2],
+        ]
+        .concat();
+        assert_eq!(&entry.boxes[8..], want);
+        let mut long = vec![];
+        descriptor(&mut long, 5, &[7; 300]);
+        assert_eq!(long[..5], [5, 0x80, 0x80, 0x82, 0x2C]);
+    }
+
+    #[test]
+    fn hevc_is_named_after_its_record() {
+        for (name, head, want) in [
+            ("Main, 3.1", [1, 1, 0x60, 0, 0, 0, 0xB0, 0, 0, 0, 0, 0, 93], "hvc1.1.6.L93.B0"),
+            (
+                "Main 10, high tier, 5.1",
+                [1, 0x22, 0x20, 0, 0, 0, 0x90, 0, 0, 0, 0, 0, 153],
+                "hvc1.2.4.H153.90",
+            ),
+            ("no constraints", [1, 1, 0x60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 93], "hvc1.1.6.L93"),
+            (
+                "a profile space, a late constraint",
+                [1, 0x41, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 30],
+                "hvc1.A1.80000000.L30.0.0.1",
+            ),
+        ] {
+            assert_eq!(hevc_codecs(&head), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn hevc_promises_that_samples_hold_no_parameter_sets() {
+        let mut record = vec![1; 22];
+        record.push(2);
+        record.extend([0x20, 0, 2, 0, 1, 9, 0, 2, 9, 9, 0x21, 0, 1, 0, 1, 9]);
+        mark_arrays_complete(&mut record);
+        assert_eq!(record[23..], [0xA0, 0, 2, 0, 1, 9, 0, 2, 9, 9, 0xA1, 0, 1, 0, 1, 9]);
+        for end in 0..record.len() {
+            mark_arrays_complete(&mut record[..end]);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_says_so() {
+        let coding = |what| Err(Unwritable::Coding(what));
+        let configuration = |coding, len| Err(Unwritable::Configuration { coding, len });
+        for (config, want) in [
+            (pictures(VideoCodec::Vp9, &[]), coding("VP9")),
+            (pictures(VideoCodec::SorensonH263, &[]), coding("Sorenson H.263")),
+            (pictures(VideoCodec::Hevc, &[]), configuration("HEVC", 0)),
+            (pictures(VideoCodec::Av1, &[0x81, 0]), configuration("AV1", 2)),
+            (pictures(VideoCodec::Av1, &[0x81, 0x2D, 0xCC, 0]), Ok("av01.1.13H.10".to_owned())),
+        ] {
+            assert_eq!(video(&config).map(|entry| entry.codecs), want);
+        }
+        let surround =
+            [&b"OpusHead\x01\x06\x38\x01\x80\xBB\0\0\0\0\x01"[..], &[4, 2, 0, 4, 1, 2, 3, 5]].concat();
+        for (config, want) in [
+            (sound(AudioCodec::Ac3, &[]), coding("AC-3")),
+            (sound(AudioCodec::Speex, &[0; 80]), coding("Speex")),
+            (sound(AudioCodec::Opus, &[0; 18]), configuration("Opus", 18)),
+            (sound(AudioCodec::Opus, &surround[..26]), configuration("Opus", 26)),
+            (sound(AudioCodec::Opus, &surround), Ok("Opus".to_owned())),
+            (sound(AudioCodec::Flac, &[0; 33]), configuration("FLAC", 33)),
+            (sound(AudioCodec::Mp3, &[]), Ok("mp4a.6B".to_owned())),
+        ] {
+            assert_eq!(audio(&config).map(|entry| entry.codecs), want);
+        }
+        let entry = audio(&sound(AudioCodec::Opus, &surround)).map(|entry| entry.boxes).unwrap();
+        let want = [0, 6, 0x01, 0x38, 0, 0, 0xBB, 0x80, 0, 0, 1, 4, 2, 0, 4, 1, 2, 3, 5];
+        assert_eq!(entry[8..], want);
+    }
 }

@@ -15,8 +15,10 @@ mod pictures;
 mod sample;
 mod scale;
 mod sounds;
+mod target;
 
 pub use chunker::{Chunked, Chunker, Metadata};
+pub use target::part_target;
 
 /// Ticks a second in files of pictures: those of [`media::MediaTime`], exact for all usual frame rates.
 pub const VIDEO_TIMESCALE: u32 = media::TICKS_PER_SECOND as u32;

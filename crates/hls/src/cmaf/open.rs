@@ -15,7 +15,7 @@ use super::{
 use crate::{Init, Keyframe, Opening, Part, Segment, cut::Cut};
 
 /// Parts are this much of the target at least, where nothing ends them (draft-pantos-hls-rfc8216bis §4.4.4.9).
-const FULL_PERCENT: i64 = 85;
+pub(super) const FULL_PERCENT: i64 = 85;
 
 /// What a track's files begin with, and how its packets become samples.
 #[derive(Debug)]

@@ -37,6 +37,8 @@ pub(super) fn video(width: u32, height: u32, fps: u32, gop_ms: i64) -> Source {
         frame_rate: FrameRate::new(fps, 1),
         max_reorder: Some(2),
         sample_aspect: (1, 1),
+        color: None,
+        full_range: false,
     };
     let config = h264::Config {
         sps_units: vec![Bytes::from_static(&[0x67])],
