@@ -1,11 +1,19 @@
 #![forbid(unsafe_code)]
 //! Live presentations judged by the standards they claim to follow.
 //!
-//!   URL ══HTTP══▶ `hlscheck` (lists over time) ─▶ `tscheck` (segments) ─▶ `report`
+//!   URL ══HTTP══▶ `hlscheck` (lists over time) ─▶ `tscheck` │ `cmafcheck` (segments) ─▶ `report` ─▶ `summary`
 //!
 //! Nothing here depends on another crate of this project: what judges the muxers shares none of their code.
 
+pub mod cmafcheck;
+mod codec;
+pub mod fetch;
 pub mod hlscheck;
-pub mod http;
+mod probe;
 pub mod report;
+pub mod rules;
+mod run;
+pub mod summary;
 pub mod tscheck;
+
+pub use run::{Only, Settings, run};

@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Doctor(ServeFlags),
     /// Ask the gateway on this machine whether it is ready; exit code 0 if so (for health checks)
     Ready(ServeFlags),
+    /// Watch a live HLS or low-latency HLS URL, anyone's, and report every broken rule with its section
+    Check(CheckFlags),
     /// Print every setting with its default, as a configuration file
     ExampleConfig,
     /// The encoder process of one stream; started by the gateway
@@ -184,6 +186,40 @@ pub(crate) struct LadderFlags {
     /// Any setting by its name, such as ladder.rungs=720:3000k,480:1400k
     #[arg(short, long = "set", value_name = "SETTING=VALUE")]
     pub set: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Exit code: 0 no rule is broken, 1 a rule is broken, 2 it could not be checked.")]
+pub(crate) struct CheckFlags {
+    /// A multivariant or media playlist (http:// or https://)
+    #[arg(required_unless_present = "rules")]
+    pub url: Option<String>,
+    /// How long to watch
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seconds: u64,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Warnings fail too
+    #[arg(long)]
+    pub strict: bool,
+    /// Look at this alone
+    #[arg(long, value_enum)]
+    pub only: Option<CheckOnly>,
+    /// List the rules and stop
+    #[arg(long)]
+    pub rules: bool,
+    /// Take any TLS certificate
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum CheckOnly {
+    /// HLS as players without low latency see it
+    Hls,
+    /// Low-latency HLS
+    Ll,
 }
 
 impl ServeFlags {

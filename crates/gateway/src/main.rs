@@ -3,6 +3,7 @@
 //! crate that sees all the others.
 
 mod accelerators;
+mod check;
 mod cli;
 mod config;
 mod demo;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Ladder(flags) => ladder::run(&flags),
         Command::Doctor(flags) => doctor::run(&flags),
         Command::Ready(flags) => ready::run(&flags),
+        Command::Check(flags) => check::run(&flags),
         Command::ExampleConfig => {
             print!("{}", config::example());
             Ok(ExitCode::SUCCESS)

@@ -10,7 +10,8 @@ pub mod avsync;
 pub mod captions;
 pub mod conformance;
 pub mod harness;
+pub mod http;
 pub mod overload;
 pub mod proc;
 
-pub use check::{hlscheck, http, report, tscheck};
+pub use check::{hlscheck, report, tscheck};

@@ -2,7 +2,8 @@
 //!
 //! Pure: the time of each look is an argument, counted from the start of the watch.
 
-use super::media::{Entry, List};
+use super::list::{Entry, List};
+use super::{daterange, lowlatency};
 use crate::report::Findings;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,7 +44,12 @@ pub struct History {
     highest_msn: Option<u64>,
     highest_number: u64,
     versions: u64,
+    looks: u64,
     longest_gap: Duration,
+    parts: lowlatency::Memory,
+    ranges: daterange::Memory,
+    /// It was whole when it was first seen: rules of live lists do not count.
+    on_demand: bool,
     /// Broken rules.
     pub findings: Findings,
 }
@@ -64,6 +70,16 @@ impl History {
         &self.listed
     }
 
+    /// Lists taken.
+    pub fn looks(&self) -> u64 {
+        self.looks
+    }
+
+    /// An answer that was held came at `now`: until shortly before there was nothing new.
+    pub fn waited(&mut self, now: Duration) {
+        self.parts.waited(now);
+    }
+
     /// Distinct lists seen.
     pub fn versions(&self) -> u64 {
         self.versions
@@ -81,22 +97,35 @@ impl History {
         self.advanced = None;
         self.last_look = None;
         self.overdue = false;
+        self.parts.outage();
+    }
+
+    /// The longest time between two new parts, as the looks showed it.
+    pub fn longest_part_gap(&self) -> Duration {
+        self.parts.longest_gap()
     }
 
     /// Takes a look's list; gives the segments that are new.
     pub fn see(&mut self, now: Duration, list: List) -> Vec<Entry> {
         let place = format!("{} at {:.1} s", self.place, now.as_secs_f64());
+        self.findings.set_time(now);
+        if self.first.is_none() {
+            self.on_demand = list.ended;
+        }
         self.alone(&list, &place);
+        lowlatency::alone(&list, &place, &mut self.findings);
+        self.ranges.see(&list, &place, &mut self.findings);
         if let Some(first) = self.first.take() {
             self.constants(&first, &list, &place);
             self.first = Some(first);
         } else {
-            if list.discontinuity_sequence.is_none() {
+            if list.discontinuity_sequence.is_none() && !self.on_demand {
                 self.findings.violation("M7", &place, "the first list has no DISCONTINUITY-SEQUENCE");
             }
             self.first = Some(list.clone());
         }
         let before = self.newest.take();
+        self.looks += 1;
         if before.as_ref() != Some(&list) {
             self.versions += 1;
         }
@@ -105,6 +134,7 @@ impl History {
             self.leavings(now, before, &list, &place);
         }
         let fresh = self.entries(now, &list, &place);
+        self.parts.see(now, &list, &place, &mut self.findings);
         self.updates(now, &list, !fresh.is_empty(), before.is_none(), &place);
         self.outage = false;
         self.newest = Some(list);
@@ -127,15 +157,18 @@ impl History {
             if e.micros <= 0 {
                 found.violation("M2", &at, "EXTINF is 0");
             }
-            if e.discontinuity && e.date.is_none() {
+            if e.discontinuity && e.date.is_none() && !self.on_demand {
                 found.violation("M17", &at, "DISCONTINUITY without PROGRAM-DATE-TIME");
             }
         }
-        if !list.entries.is_empty() && list.entries.iter().all(|e| e.date.is_none()) {
+        if !self.on_demand && !list.entries.is_empty() && list.entries.iter().all(|e| e.date.is_none()) {
             found.violation("M15", place, "no PROGRAM-DATE-TIME in the list");
         }
-        if let Some(kind) = &list.kind {
-            found.violation("M18", place, format!("PLAYLIST-TYPE:{kind} on a live list"));
+        if let Some(kind) = &list.kind
+            && kind == "VOD"
+            && !list.ended
+        {
+            found.violation("M18", place, "PLAYLIST-TYPE:VOD without ENDLIST");
         }
         if let Some(start) = list.start
             && start < 0.0
@@ -159,6 +192,10 @@ impl History {
         if first.server_control != list.server_control {
             found.violation("M26", place, "SERVER-CONTROL changed");
         }
+        if first.kind != list.kind {
+            let text = format!("PLAYLIST-TYPE {:?}, first {:?}", list.kind, first.kind);
+            found.violation("M18", place, text);
+        }
         if first.discontinuity_sequence.is_some() && list.discontinuity_sequence.is_none() {
             found.violation("M7", place, "DISCONTINUITY-SEQUENCE is gone");
         }
@@ -181,7 +218,11 @@ impl History {
             let text = format!("the list ends at {last}, a list before had {high}");
             found.violation(if self.outage { "M4" } else { "M12" }, place, text);
         }
-        if before.ended && (list.last_msn() != before.last_msn() || !list.ended) {
+        if before.ended
+            && (list.entries.len() != before.entries.len()
+                || list.last_msn() != before.last_msn()
+                || !list.ended)
+        {
             found.violation("M24", place, "the list goes on behind its ENDLIST");
         }
     }
@@ -194,7 +235,14 @@ impl History {
             }
             gone.push(entry.msn);
         }
-        if gone.is_empty() || self.outage || list.ended {
+        if gone.is_empty() {
+            return;
+        }
+        if let Some(kind) = &list.kind {
+            let text = format!("segments {gone:?} left a list of PLAYLIST-TYPE:{kind}");
+            self.findings.violation("M18", place, text);
+        }
+        if self.outage || list.ended {
             return;
         }
         let left = list.micros();
@@ -217,6 +265,10 @@ impl History {
                 known.longest_micros = known.longest_micros.max(whole);
                 let old = &known.entry;
                 let at = format!("{place}, segment {}", entry.msn);
+                if old.range != entry.range {
+                    let text = format!("byte range {:?} was {:?}", entry.range, old.range);
+                    self.findings.violation("M5", &at, text);
+                }
                 if old.uri != entry.uri {
                     self.findings.violation("M5", &at, format!("URI {} was {}", entry.uri, old.uri));
                 }

@@ -31,6 +31,11 @@ fn parse(text: &str) -> (List, Findings) {
     (list, found)
 }
 
+/// What was broken, whether it binds or advises.
+fn said(found: &Findings) -> Vec<Finding> {
+    found.violations.iter().chain(&found.warnings).cloned().collect()
+}
+
 #[track_caller]
 fn finds(name: &str, rule: &str, violations: &[Finding]) {
     assert!(violations.iter().any(|v| v.rule == rule), "{name}: {rule} not in {violations:#?}");
@@ -39,7 +44,7 @@ fn finds(name: &str, rule: &str, violations: &[Finding]) {
 #[test]
 fn a_right_list_is_read_and_raises_nothing() {
     let (list, found) = parse(&list(7, 12).replace("9.ts", "9.ts\n#EXT-X-DISCONTINUITY"));
-    assert_eq!(found.violations, []);
+    assert_eq!(said(&found), []);
     assert_eq!(list.target, Some(2));
     assert_eq!(list.last_msn(), Some(12));
     assert_eq!(list.micros(), 12_000_000);
@@ -91,7 +96,7 @@ fn faults_of_one_text_are_found() {
         ("no date", "M15", right.replace("16.000Z", "tomorrow")),
     ];
     for (name, rule, text) in rows {
-        finds(name, rule, &parse(text).1.violations);
+        finds(name, rule, &said(&parse(text).1));
     }
 }
 
@@ -99,7 +104,7 @@ fn faults_of_one_text_are_found() {
 fn m3u8_rs_gives_a_second_opinion() {
     // A comma in the title makes m3u8-rs take the tail for a URI.
     let (_, found) = parse(&list(7, 12).replace("2.00000,\n9.ts", "2.00000,one,two\n9.ts"));
-    finds("title with a comma", "file.m3u8-rs", &found.violations);
+    finds("title with a comma", "file.m3u8-rs", &said(&found));
 }
 
 /// Lists at times in seconds, given to one history.
@@ -107,10 +112,10 @@ fn over_time(looks: &[(f64, String)]) -> (History, Vec<Finding>) {
     let mut history = History::new("720p");
     for (at, text) in looks {
         let (list, found) = parse(text);
-        assert_eq!(found.violations, [], "at {at}");
+        assert_eq!(said(&found), [], "at {at}");
         history.see(Duration::from_secs_f64(*at), list);
     }
-    let violations = history.findings.violations.clone();
+    let violations = said(&history.findings);
     (history, violations)
 }
 
@@ -136,6 +141,8 @@ fn a_sliding_list_raises_nothing() {
 
 #[test]
 fn faults_over_time_are_found() {
+    let event =
+        |text: String| text.replace("#EXT-X-VERSION:3", "#EXT-X-VERSION:3\n#EXT-X-PLAYLIST-TYPE:EVENT");
     let gap = |text: String| text.replace("11.ts", "11.ts\n#EXT-X-GAP");
     type Row<'a> = (&'a str, &'a str, Vec<(f64, String)>);
     let rows: &[Row<'_>] = &[
@@ -218,14 +225,7 @@ fn faults_over_time_are_found() {
                     .replace("#EXT-X-PROGRAM-DATE-TIME:2026-11-22T14:00:18.000Z", "#EXT-X-DISCONTINUITY"),
             )],
         ),
-        (
-            "PLAYLIST-TYPE",
-            "M18",
-            vec![(
-                0.0,
-                list(7, 12).replace("#EXT-X-VERSION:3", "#EXT-X-VERSION:3\n#EXT-X-PLAYLIST-TYPE:EVENT"),
-            )],
-        ),
+        ("PLAYLIST-TYPE", "M18", vec![(0.0, event(list(7, 12))), (1.9, event(list(8, 14)))]),
         ("a GAP goes", "M23", vec![(0.0, gap(list(7, 12))), (1.0, list(7, 12))]),
         ("ENDLIST is taken back", "M24", vec![(0.0, list(7, 12) + "#EXT-X-ENDLIST\n"), (1.0, list(7, 12))]),
         (
@@ -278,7 +278,7 @@ fn numbers_are_held_over_a_restart() {
         history.see(Duration::ZERO, parse(&list(7, 12)).0);
         history.outage();
         history.see(Duration::from_secs(60), parse(&second).0);
-        history.findings.violations
+        said(&history.findings)
     };
     assert_eq!(run(list(20, 21).replace("SEQUENCE:4", "SEQUENCE:5")), []);
     finds("numbers fell", "M4", &run(list(5, 6)));
@@ -287,14 +287,15 @@ fn numbers_are_held_over_a_restart() {
 
 const MULTIVARIANT: &str = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-INDEPENDENT-SEGMENTS\n\
 #EXT-X-STREAM-INF:BANDWIDTH=3300000,AVERAGE-BANDWIDTH=2900000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=30.000,CLOSED-CAPTIONS=NONE\n1/720p/index.m3u8\n\
-#EXT-X-STREAM-INF:BANDWIDTH=1300000,AVERAGE-BANDWIDTH=1100000,CODECS=\"avc1.64001e,mp4a.40.2\",RESOLUTION=854x480,FRAME-RATE=30.000,CLOSED-CAPTIONS=NONE\n1/480p/index.m3u8\n";
+#EXT-X-STREAM-INF:BANDWIDTH=1300000,AVERAGE-BANDWIDTH=1100000,CODECS=\"avc1.64001e,mp4a.40.2\",RESOLUTION=854x480,FRAME-RATE=30.000,CLOSED-CAPTIONS=NONE\n1/480p/index.m3u8\n\
+#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=300000,CODECS=\"avc1.64001e\",RESOLUTION=854x480,URI=\"1/480p/iframes.m3u8\"\n";
 
 #[test]
 fn faults_of_a_multivariant_playlist_are_found() {
     let run = |text: &str| {
         let mut found = Findings::default();
         multivariant::parse(text.as_bytes(), "multivariant", &mut found);
-        found.violations
+        said(&found)
     };
     assert_eq!(run(MULTIVARIANT), []);
     let media = |attributes: &str| {
@@ -370,6 +371,7 @@ fn segments(starts: &[i64]) -> BTreeMap<u64, Checked> {
             frames: 60,
             idrs: 1,
             codec: None,
+            size: None,
         };
         let facts = SegmentFacts { name: String::new(), bytes: 1000, video: Some(video), audio: None };
         (*msn, Checked { listed: listed.clone(), facts: Some(facts) })
@@ -387,7 +389,7 @@ fn lists_are_held_against_their_media() {
         let segments = segments(starts);
         let mut found = Findings::default();
         let drift = across::durations(&side(&segments, "x"), &mut found);
-        (drift, found.violations)
+        (drift, said(&found))
     };
     let even: Vec<i64> = (0..6).map(|n| 900_000 + n * 180_000).collect();
     let (drift, violations) = run(&even);
@@ -410,7 +412,7 @@ fn renditions_are_held_against_each_other() {
     let run = |other: &Side<'_>| {
         let mut found = Findings::default();
         across::compare(&[side(&one, "720p"), Side { ..*other }], &mut found);
-        found.violations
+        said(&found)
     };
     let two = segments(&even);
     assert_eq!(run(&side(&two, "480p")), []);

@@ -106,6 +106,11 @@ impl Checker {
         facts
     }
 
+    /// The time, since the watch began, that further findings bear.
+    pub fn set_time(&mut self, now: std::time::Duration) {
+        self.report.findings.set_time(now);
+    }
+
     /// What was found so far.
     pub fn report(&self) -> &Report {
         &self.report

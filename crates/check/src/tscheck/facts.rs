@@ -36,6 +36,8 @@ pub struct VideoFacts {
     pub idrs: u64,
     /// `avc1.PPCCLL` of the first SPS.
     pub codec: Option<String>,
+    /// Width and height, if the header could be read.
+    pub size: Option<(u32, u32)>,
 }
 
 /// Facts of one segment's audio.
@@ -51,8 +53,10 @@ pub struct AudioFacts {
     pub rate: u32,
     /// channel_configuration.
     pub channels: u8,
-    /// AudioObjectType.
+    /// AudioObjectType, 0 where it is no AAC.
     pub object: u8,
+    /// As CODECS has it, where the header tells.
+    pub codec: Option<String>,
 }
 
 /// Facts of one segment.

@@ -32,6 +32,7 @@
 mod checker;
 mod es;
 mod facts;
+mod iframe;
 mod packet;
 mod pes;
 mod psi;
@@ -43,6 +44,8 @@ mod units;
 
 pub use checker::Checker;
 pub use facts::{AudioFacts, Entry, Report, SegmentFacts, Tracks, VideoFacts};
+pub use iframe::iframe_fault;
+pub(crate) use psi::crc32;
 
 /// Ticks of a second.
 pub const TICKS: i64 = 90_000;

@@ -170,6 +170,7 @@ impl Checker {
                     frames: 1,
                     idrs: u64::from(idr),
                     codec: find(7).and_then(|n| es::avc_codec(n.bytes)),
+                    size: find(7).and_then(|n| crate::codec::avc_size(n.bytes)),
                 });
             }
             Some(facts) => {
@@ -238,6 +239,7 @@ impl Checker {
             rate: header.rate,
             channels: header.channels,
             object: header.object,
+            codec: None,
         });
         audio.frames += frames;
         audio.end_pts = clock.end();
