@@ -45,6 +45,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         data: DataFlags,
     },
+    /// Make a link to a stream that needs one (play.playback = "signed"); works while the gateway runs
+    Token(TokenFlags),
     /// Show which ladder a file or live stream gets, and why
     Ladder(LadderFlags),
     /// Check what this machine has: codecs, ports, data directory
@@ -140,6 +142,31 @@ pub(crate) enum UserAction {
         /// The name
         name: String,
     },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TokenFlags {
+    /// The stream's public name, as in /watch/NAME
+    pub name: String,
+    /// How long it counts, such as 90m, 2h or 3600s
+    #[arg(long, value_name = "TIME")]
+    pub expires: String,
+    /// The address or network that it counts from, such as 192.0.2.7 or 192.0.2.0/24. Default: all
+    #[arg(long, value_name = "NETWORK", value_parser = network)]
+    pub address: Option<ipnet::IpNet>,
+    /// Whom it is for, in your words: its requests count as one viewer, wherever they come from
+    #[arg(long)]
+    pub viewer: Option<String>,
+    /// NAME is the id of a recording
+    #[arg(long)]
+    pub recording: bool,
+    #[command(flatten)]
+    pub data: DataFlags,
+}
+
+fn network(text: &str) -> Result<ipnet::IpNet, String> {
+    let address = text.parse::<std::net::IpAddr>().map(|address| address.to_canonical().into());
+    address.or_else(|_| text.parse()).map_err(|_| "an address or a network is expected".to_owned())
 }
 
 #[derive(Debug, Clone, Args)]

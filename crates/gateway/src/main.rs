@@ -19,6 +19,7 @@ mod serve;
 mod store;
 mod stream;
 mod tls;
+mod token;
 mod users;
 
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Demo(flags) => demo::run(&flags),
         Command::Keys { action, data } => keys::run(&action, &data),
         Command::Users { action, data } => users::run(&action, &data),
+        Command::Token(flags) => token::run(&flags),
         Command::Ladder(flags) => ladder::run(&flags),
         Command::Doctor(flags) => doctor::run(&flags),
         Command::Ready(flags) => ready::run(&flags),

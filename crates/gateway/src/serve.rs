@@ -9,6 +9,7 @@ use anyhow::Context;
 use ingest::{Listener, Owner, Shutdown, Transport};
 use media::StreamName;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use origin::access::{Access, guarded};
 use rtmp::auth::Challenger;
 use tokio::{
     net::TcpListener,
@@ -26,7 +27,7 @@ use transcode::{
 use crate::{
     accelerators,
     cli::ServeFlags,
-    config::{Config, LogFormat, PlayAccess, UserAuth},
+    config::{self, Config, LogFormat, PlayAccess, UserAuth},
     desk::{Desk, gate::Gate, webhook::Hooks},
     doorman::Doorman,
     governor::{self, Governor},
@@ -34,6 +35,7 @@ use crate::{
     store::Store,
     stream,
     tls::{self, Certificates},
+    token,
 };
 
 /// The stream that the first start makes.
@@ -102,9 +104,16 @@ async fn serve(mut config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCod
 
     let library = origin::Library::new();
     let readiness = origin::Readiness::default();
+    let access = Arc::new(Access {
+        keys: token::keys(&config, &store)?,
+        trusted_proxies: config.viewers.trusted_proxies.networks().to_vec(),
+        sites: config.viewers.sites.clone(),
+        policies: config::access::policies(&config),
+    });
     let settings = origin::Settings {
         rtmp_port: Some(rtmp_address.port()),
         readiness: readiness.clone(),
+        access: access.clone(),
         ..origin::Settings::default()
     };
     let router = origin::router(library.clone(), settings, Some(metrics.clone()));
@@ -162,9 +171,11 @@ async fn serve(mut config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCod
         url: config.publish_url.clone(),
         rtmp_port: rtmp_address.port(),
     }));
+    let router = guarded(router, access.clone());
     let settings = ingest_settings(&config, certificates.as_ref(), http_address);
     let shutdown = Shutdown::default();
-    let media = run_media(rtmp, settings, &config, shared, gate, stop_media.clone(), shutdown.clone())?;
+    let media =
+        run_media(rtmp, settings, &config, shared, (gate, access), stop_media.clone(), shutdown.clone())?;
     let freshness = certificates.map(|certificates| tokio::spawn(certificates.keep_fresh()));
     let origin = tokio::spawn(origin::serve(http, router, origin::Limits::default(), stop_http.clone()));
     let upkeep = tokio::spawn(async move {
@@ -256,7 +267,7 @@ fn run_media(
     settings: ingest::Settings,
     config: &Config,
     shared: stream::Shared,
-    gate: Arc<Gate>,
+    (gate, access): (Arc<Gate>, Arc<Access>),
     stop: CancellationToken,
     shutdown: Shutdown,
 ) -> anyhow::Result<oneshot::Receiver<()>> {
@@ -268,6 +279,7 @@ fn run_media(
         gate,
         takeover: config.takeover,
         play: config.play_access,
+        access,
         config: Arc::new(config.clone()),
     };
     let doorman = Doorman {

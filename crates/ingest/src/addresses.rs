@@ -24,6 +24,11 @@ impl AddressList {
         self.0.is_empty()
     }
 
+    /// The networks.
+    pub fn networks(&self) -> &[IpNet] {
+        &self.0
+    }
+
     /// Whether `address` lies in a listed network.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

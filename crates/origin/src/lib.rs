@@ -18,6 +18,7 @@
 //! | connections ([`serve`]) | [`Limits::connections`] | new ones wait in the listen backlog |
 //! | bytes a slow reader leaves unread | one response a connection | closed after [`Limits::write_stall`] |
 
+pub mod access;
 mod api;
 mod audience;
 mod exposition;

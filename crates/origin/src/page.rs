@@ -43,11 +43,11 @@ pub(crate) struct Page {
 
 /// Who may put the page into a frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Framing {
+pub(crate) enum Framing<'a> {
     /// Nobody: clicks on it cannot be stolen.
     Forbidden,
-    /// Any site: that is what the embed page is for.
-    Allowed,
+    /// The sites that `frame-ancestors` lists so: that is what the embed page is for.
+    Allowed(&'a str),
 }
 
 /// Compressed files kept; a release has about ten, a debug build makes one for each change.
@@ -100,7 +100,7 @@ impl Page {
     }
 
     /// The HTML, for any of its addresses.
-    pub(crate) fn html(&self, framing: Framing, ask: &Ask<'_>) -> Reply {
+    pub(crate) fn html(&self, framing: Framing<'_>, ask: &Ask<'_>) -> Reply {
         self.framed(&self.index(), framing, ask)
     }
 
@@ -112,8 +112,11 @@ impl Page {
         })
     }
 
-    fn framed(&self, file: &File, framing: Framing, ask: &Ask<'_>) -> Reply {
-        let ancestors = if framing == Framing::Allowed { "*" } else { "'none'" };
+    fn framed(&self, file: &File, framing: Framing<'_>, ask: &Ask<'_>) -> Reply {
+        let ancestors = match framing {
+            Framing::Allowed(sites) => sites,
+            Framing::Forbidden => "'none'",
+        };
         let policy = format!(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; \
              connect-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; manifest-src 'self'; \
@@ -125,7 +128,7 @@ impl Page {
             .with(header::REFERRER_POLICY, "no-referrer");
         match framing {
             Framing::Forbidden => reply.with(header::X_FRAME_OPTIONS, "DENY"),
-            Framing::Allowed => reply,
+            Framing::Allowed(_) => reply,
         }
     }
 

@@ -145,7 +145,7 @@ fn is_file(text: &str) -> bool {
 }
 
 /// A decimal number in its only spelling.
-fn number(text: &str) -> Option<u64> {
+pub(crate) fn number(text: &str) -> Option<u64> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     if plain { text.parse().ok() } else { None }
 }

@@ -20,9 +20,9 @@ use tokio::{
     sync::{Semaphore, watch},
     time::sleep_until,
 };
-use tower_http::{cors, set_header::SetResponseHeaderLayer};
 
 use crate::{
+    access::Access,
     api::{self, Now, Publish},
     exposition,
     headers::Ask,
@@ -44,6 +44,8 @@ pub struct Settings {
     pub waiting_limit: usize,
     /// Where encoders publish, for the page's instructions; `None` while that is unknown.
     pub rtmp_port: Option<u16>,
+    /// Who may watch what, as [`crate::access::guarded`] has it.
+    pub access: Arc<Access>,
     /// What `/readyz` says. Keep a clone to change it.
     pub readiness: Readiness,
 }
@@ -54,6 +56,7 @@ impl Default for Settings {
             start_wait: Duration::from_secs(6),
             waiting_limit: 4096,
             rtmp_port: Some(1935),
+            access: Arc::default(),
             readiness: Readiness::default(),
         }
     }
@@ -100,7 +103,8 @@ impl Readiness {
 /// All routes that [`Route`] names. `metrics` renders what the process counted, for `/metrics`;
 /// without it only the streams' own figures stand there.
 ///
-/// The router answers every path, so other routes are merged into it with `.merge` or `.route`, which take precedence.
+/// The router answers every path, so other routes are merged into it with `.merge` or `.route`, which take precedence. It
+/// lets everybody in: [`crate::access::guarded`] goes around all of it.
 /// Viewers are told apart by `ConnectInfo<SocketAddr>` where the server gives it ([`crate::serve`] does).
 pub fn router(library: Library, settings: Settings, metrics: Option<PrometheusHandle>) -> Router {
     with_page(library, settings, metrics, Page::bundled())
@@ -121,28 +125,7 @@ pub(crate) fn with_page(
     describe_gauge!("sluice_http_waiting", "requests that wait for a starting stream");
     let waiting = Semaphore::new(settings.waiting_limit);
     let origin = Arc::new(Origin { library, settings, metrics, page, waiting });
-    let anyone = cors::CorsLayer::new()
-        .allow_origin(cors::Any)
-        .allow_methods([Method::GET, Method::HEAD, Method::OPTIONS])
-        .allow_headers([header::RANGE, header::IF_NONE_MATCH, header::IF_RANGE, header::AUTHORIZATION])
-        .expose_headers([
-            header::AGE,
-            header::DATE,
-            header::ETAG,
-            header::CONTENT_LENGTH,
-            header::CONTENT_RANGE,
-            header::RETRY_AFTER,
-        ])
-        .max_age(Duration::from_secs(86_400))
-        // `*` does not vary: caches keep one copy for all sites.
-        .vary([]);
-    let always = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
-    Router::new()
-        .fallback(answer)
-        .with_state(origin)
-        .layer(anyone)
-        .layer(always(HeaderName::from_static("timing-allow-origin"), "*"))
-        .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+    Router::new().fallback(answer).with_state(origin)
 }
 
 struct Origin {
@@ -185,7 +168,7 @@ impl Origin {
         match route {
             Route::Home => self.page.html(Framing::Forbidden, ask),
             Route::Watch(name) => self.page.watch(name, public_origin(request).as_deref(), ask),
-            Route::Embed(_) => self.page.html(Framing::Allowed, ask),
+            Route::Embed(_) => self.page.html(Framing::Allowed(&self.settings.access.sites.ancestors()), ask),
             Route::Asset(file) => self.page.asset(file, ask),
             Route::Multivariant(name) => {
                 let find = || self.library.newest(name);
@@ -228,7 +211,7 @@ impl Origin {
             }
             Route::Streams => {
                 let publish = Publish { rtmp_port: self.settings.rtmp_port, app: "live" };
-                api::list(&self.library.all(), publish, Now::read(), ask)
+                api::list(&self.public(), publish, Now::read(), ask)
             }
             Route::Stream(name) => match self.library.newest(name) {
                 Some(face) => api::one(&face.borrow().clone(), Now::read(), ask),
@@ -250,6 +233,13 @@ impl Origin {
             }
             Route::Unknown => Reply::not_found("There is nothing at this address.", None),
         }
+    }
+
+    /// The streams that everybody may know of.
+    fn public(&self) -> Vec<Face> {
+        let mut all = self.library.all();
+        all.retain(|face| !self.settings.access.policies.of(face.snapshot.name().as_str()).signed);
+        all
     }
 
     /// Answers from a stream's pictures.

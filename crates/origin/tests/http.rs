@@ -26,7 +26,7 @@ use http_body_util::BodyExt as _;
 use media::{AudioConfig, Epoch, FrameRate, MediaSequence, MediaSpan, MediaTime, VideoConfig, aac, h264};
 use origin::{
     Library, Listing, Made, Picture, Pictures, PublisherInfo, Readiness, RenditionInfo, Settings, State,
-    StreamInfo, router,
+    StreamInfo, access::guarded, router,
 };
 use tower::ServiceExt as _;
 
@@ -120,7 +120,9 @@ impl Bench {
 
     fn with(settings: Settings) -> Self {
         let (library, readiness) = (Library::new(), settings.readiness.clone());
-        Self { router: router(library.clone(), settings, None), library, readiness }
+        let access = settings.access.clone();
+        let routes = router(library.clone(), settings, None);
+        Self { router: guarded(routes, access), library, readiness }
     }
 
     /// With the stream `show`, session 17, segments 0 to 8 in both renditions.
@@ -782,7 +784,7 @@ async fn metrics_count_requests_and_show_streams() {
         counters: [("nal_repairs".into(), 2)].into(),
         ..StreamInfo::default()
     });
-    let router = router(library.clone(), Settings::default(), Some(handle));
+    let router = guarded(router(library.clone(), Settings::default(), Some(handle)), Arc::default());
     let bench = Bench { library, router, readiness: Readiness::default() };
     bench.get(SEGMENT, &[]).await;
     bench.get("/live/show/17/720p/99.ts", &[]).await;

@@ -3,6 +3,7 @@
 //! Every value passes through text, so the three sources share one parser and one set of messages, and all faults of
 //! all sources are told at once, with the line for a file.
 
+pub(crate) mod access;
 mod captions;
 mod encoding;
 mod limits;

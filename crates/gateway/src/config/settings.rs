@@ -11,7 +11,9 @@ use ingest::{AddressList, BadAddress, BadTransport, Places, SecretText, Transpor
 use transcode::Sandbox;
 
 use super::{
-    Captions, Fault, limits,
+    Captions, Fault,
+    access::{self, Viewers},
+    limits,
     streams::StreamRule,
     units::{parse_rate, parse_size, parse_span, show_rate, show_size, show_span},
 };
@@ -87,6 +89,8 @@ pub(crate) struct Config {
     pub acme_contact: String,
     pub acme_directory: String,
     pub http_listen: SocketAddr,
+    /// Who may watch, of `[http]` and `[play]`.
+    pub viewers: Viewers,
     pub data_dir: PathBuf,
     pub hold: Duration,
     pub takeover: bool,
@@ -155,6 +159,7 @@ impl Default for Config {
             acme_contact: String::new(),
             acme_directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
             http_listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
+            viewers: Viewers::default(),
             data_dir: PathBuf::from("data"),
             hold: Duration::from_secs(30),
             takeover: true,
@@ -375,6 +380,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         get: |c| c.http_listen.to_string(),
         set: |c, v| read_address(v).map(|v| c.http_listen = v),
     },
+    access::TRUSTED_PROXIES,
+    access::ALLOWED_ORIGINS,
     Setting {
         key: "data.dir",
         help: "Where streams and keys are kept (SQLite). Made if missing.",
@@ -469,7 +476,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "play.access",
         help: "Who may play a live stream over RTMP, as it was published, from rtmp://HOST/live/NAME. \"public\": everybody, as\n\
-               over HLS. \"key\": who could publish it, by key or as a user. \"off\": nobody.",
+               over HLS, with ?token=TOKEN where play.playback asks for one. \"key\": who could publish it, by key or as a user. \"off\": nobody.",
         get: |c| {
             let name = match c.play_access {
                 PlayAccess::Public => "public",
@@ -484,6 +491,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
             read_choice(v, &choices).map(|v| c.play_access = v)
         },
     },
+    access::PLAYBACK,
+    access::TOKEN_KEYS,
     Setting {
         key: "webhook.on_publish",
         help: "Asked before anybody publishes: an http or https address. docs/webhooks.md is the contract.\n\
@@ -625,7 +634,7 @@ pub(super) fn cross_check(config: &Config, faults: &mut Vec<Fault>) {
     }
 }
 
-fn read_list(text: &str) -> Vec<String> {
+pub(super) fn read_list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
@@ -642,7 +651,7 @@ fn read_address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| format!("{text:?} is not an address: write it like \"0.0.0.0:1935\" or \"[::]:1935\""))
 }
 
-fn read_addresses(text: &str) -> Result<AddressList, String> {
+pub(super) fn read_addresses(text: &str) -> Result<AddressList, String> {
     text.parse().map_err(|bad: BadAddress| bad.to_string())
 }
 

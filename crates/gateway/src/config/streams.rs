@@ -1,9 +1,9 @@
-//! `[[stream]]`: settings of `[ladder]` for some streams alone, as tables of the configuration file.
+//! `[[stream]]`: settings of `[ladder]` and some of `[play]` for some streams alone, as tables of the configuration file.
 
 use toml::{Spanned, de::DeValue};
 
 use super::{
-    Config,
+    Config, access, all,
     encoding::SETTINGS,
     tables::{Tables, stream_name},
 };
@@ -15,8 +15,8 @@ const TABLES: Tables = Tables { key: KEY, noun: "stream", most: 1024 };
 
 /// Behind the settings in the example file.
 pub(super) const EXAMPLE: &str = "
-# Settings of [ladder] for some streams alone, read from the top: the first whose name fits counts, the others do not.
-# What it leaves out is as in [ladder]. In this file only. `name` may hold * for any characters.
+# Settings of [ladder] and, where said, of [play] for some streams alone, read from the top: the first whose name fits
+# counts, the others do not. What it leaves out is as there. In this file only. `name` may hold * for any characters.
 #
 # [[stream]]
 # name = \"cam-*\"
@@ -26,6 +26,7 @@ pub(super) const EXAMPLE: &str = "
 # name = \"studio\"
 # preset = \"quality\"
 # rungs = [\"1080:6000k\", \"720:3500k\", \"360:900k\"]
+# playback = \"signed\"
 ";
 
 /// What the operator wants of some streams.
@@ -37,7 +38,7 @@ pub(crate) struct StreamRule {
     settings: OwnSettings,
 }
 
-/// Settings of `[ladder]` for one stream, by their full names, and their values as text; each has been read once and was
+/// Settings of one stream, by their full names, and their values as text; each has been read once and was
 /// sound.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct OwnSettings(Vec<(&'static str, String)>);
@@ -50,12 +51,19 @@ impl StreamRule {
 }
 
 impl OwnSettings {
-    /// Takes one more: `preset` for `ladder.preset`.
+    /// Takes one more of `[ladder]`: `preset` for `ladder.preset`.
     ///
     /// # Errors
     /// When it is no setting that a stream may have, or its value is not sound, in words.
     pub(crate) fn set(&mut self, short: &str, text: String) -> Result<(), String> {
-        let key = sound(short, &text)?;
+        let key = sound(short, &text, ladder_keys())?;
+        self.0.push((key, text));
+        Ok(())
+    }
+
+    /// Takes one more of those that the configuration file may have for a stream.
+    fn set_any(&mut self, short: &str, text: String) -> Result<(), String> {
+        let key = sound(short, &text, ladder_keys().chain(access::OF_STREAMS.iter().copied()))?;
         self.0.push((key, text));
         Ok(())
     }
@@ -79,7 +87,7 @@ impl OwnSettings {
 }
 
 fn setting(key: &str) -> Option<&'static super::Setting> {
-    SETTINGS.iter().find(|setting| setting.key == key)
+    all().find(|setting| setting.key == key)
 }
 
 /// Settings of `[ladder]` that hold for the process, not for a stream.
@@ -91,7 +99,7 @@ const COMMON: [&str; 5] = [
     "ladder.admission",
 ];
 
-fn own_keys() -> impl Iterator<Item = &'static str> {
+fn ladder_keys() -> impl Iterator<Item = &'static str> + Clone {
     let keys = SETTINGS.iter().map(|setting| setting.key);
     keys.filter(|key| key.starts_with("ladder.") && !COMMON.contains(key))
 }
@@ -102,7 +110,7 @@ pub(super) fn read(value: &Spanned<DeValue<'_>>, faults: &mut Vec<(usize, String
         let (mut name, mut settings) = (None, OwnSettings::default());
         let sound = table.fields(faults, |key, text| match key {
             "name" => stream_name(text).map(|pattern| name = Some(pattern)),
-            short => settings.set(short, text),
+            short => settings.set_any(short, text),
         });
         if sound && name.is_none() {
             table.fault(faults, "a table needs a name; write name = \"*\" for all streams");
@@ -113,9 +121,14 @@ pub(super) fn read(value: &Spanned<DeValue<'_>>, faults: &mut Vec<(usize, String
 }
 
 /// The full name of a setting whose value is sound.
-fn sound(short: &str, text: &str) -> Result<&'static str, String> {
-    let Some(key) = own_keys().find(|key| key.strip_prefix("ladder.") == Some(short)) else {
-        let known: Vec<_> = own_keys().filter_map(|key| key.strip_prefix("ladder.")).collect();
+fn sound(
+    short: &str,
+    text: &str,
+    keys: impl Iterator<Item = &'static str> + Clone,
+) -> Result<&'static str, String> {
+    let of = |key: &'static str| key.split_once('.').map_or(key, |(_, short)| short);
+    let Some(key) = keys.clone().find(|key| of(key) == short) else {
+        let known: Vec<_> = keys.map(of).collect();
         return Err(format!("a stream has name, {}", known.join(", ")));
     };
     let setting = setting(key).ok_or_else(|| "no such setting".to_owned())?;

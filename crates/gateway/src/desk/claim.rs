@@ -92,6 +92,11 @@ impl Claim {
         self.query().split('&').find_map(|pair| pair.strip_prefix("key=")).filter(|key| !key.is_empty())
     }
 
+    /// The playback token in the query, as in `NAME?token=TOKEN`.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.query().split('&').find_map(|pair| pair.strip_prefix("token="))
+    }
+
     /// The query without key and password, for those who need not know them.
     pub(crate) fn query_without_secrets(&self) -> String {
         let secret = |pair: &str| ["key=", "pass=", "password="].iter().any(|name| pair.starts_with(name));

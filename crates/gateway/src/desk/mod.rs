@@ -27,6 +27,7 @@ use std::{
 
 use ingest::{Decision, Lane, PlayRequest, PublishRequest, Refusal, RefusalCode};
 use media::StreamName;
+use origin::access::Access;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -59,6 +60,8 @@ pub(crate) struct Desk {
     pub takeover: bool,
     /// See `play.access`.
     pub play: PlayAccess,
+    /// Who may watch.
+    pub access: Arc<Access>,
     /// For publications with settings of their own.
     pub config: Arc<Config>,
 }
@@ -102,7 +105,7 @@ impl Desk {
                     }
                 }
                 Some(request) = players.recv(), if looking.len() < MOST_ASKING => {
-                    looking.spawn(players::find(self.gate.clone(), self.play, request));
+                    looking.spawn(players::find(self.gate.clone(), self.play, self.access.clone(), request));
                 }
                 request = requests.recv(), if asking.len() < MOST_ASKING => match request {
                     Some(request) => {

@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use ingest::{PlayDecision, PlayRequest};
 use media::StreamName;
+use origin::access::{Access, Scope};
 use tracing::{error, info};
 
 use super::{
@@ -16,12 +17,16 @@ use crate::config::PlayAccess;
 /// The stream that `request` may play, if there were one of that name.
 pub(super) async fn find(
     gate: Arc<Gate>,
-    access: PlayAccess,
+    play: PlayAccess,
+    access: Arc<Access>,
     request: PlayRequest,
 ) -> (PlayRequest, Option<StreamName>) {
     let claim = Claim::of_player(&request);
-    let stream = match access {
-        PlayAccess::Public => claim.public_name(),
+    let stream = match play {
+        PlayAccess::Public => claim.public_name().filter(|name| {
+            let scope = Scope::Live(name.clone());
+            access.claims(&scope, claim.token(), Some(claim.address)).is_ok()
+        }),
         PlayAccess::Key => match gate.opened(&claim).await {
             Ok(Opened::Stream(stream, _)) => Some(stream),
             Ok(Opened::Elsewhere | Opened::Nothing) => None,

@@ -160,13 +160,25 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) fn challenge_secret(&self) -> Result<[u8; 32], StoreError> {
+        self.secret("challenge")
+    }
+
+    /// The secret of playback tokens, unless the configuration has others. Made and kept likewise.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) fn token_secret(&self) -> Result<[u8; 32], StoreError> {
+        self.secret("token")
+    }
+
+    fn secret(&self, name: &str) -> Result<[u8; 32], StoreError> {
         self.with(|db| {
             let fresh: [u8; 32] = rand::random();
             db.execute(
-                "INSERT INTO secrets (name, value) VALUES ('challenge', ?1) ON CONFLICT (name) DO NOTHING",
-                params![fresh],
+                "INSERT INTO secrets (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
+                params![name, fresh],
             )?;
-            db.query_row("SELECT value FROM secrets WHERE name = 'challenge'", [], |row| row.get(0))
+            db.query_row("SELECT value FROM secrets WHERE name = ?1", params![name], |row| row.get(0))
         })
     }
 }
