@@ -7,11 +7,15 @@
 
 mod support;
 
-use hls::{cmaf::Chunker, cut::Mode};
-use media::{MediaSpan, TrackKind};
+use hls::{
+    cmaf::Chunker,
+    cut::{Cut, Mode},
+};
+use media::{MediaSequence, MediaSpan, Packet, TrackKind};
 use support::{
+    CLOCK,
     ffmpeg::{Config, Folder, Media, decode, encode, packets, stream, units},
-    fmp4::{Read, chunk_all, timescale},
+    fmp4::{Read, chunk_all, chunks, collect, timescale},
     plan,
 };
 
@@ -116,6 +120,66 @@ fn h264_without_b_frames_in_short_groups() {
     check("x264-short", &media, HALF / 2);
     let Some(media) = x264("30", &["-g", "60", "-vf", "setsar=4/3"]) else { return };
     check("x264-wide", &media, HALF);
+}
+
+/// An encoder dies in the middle of a segment; the next one codes the segment again, with a keyframe where the chunker asked
+/// for one. What was told of the first and what came of the second decode as one.
+#[test]
+fn a_second_encoder_goes_on_in_the_middle_of_a_segment() {
+    for more in [&["-tune", "zerolatency"][..], &["-bf", "3"]] {
+        let regular = [&["-g", "60"][..], more].concat();
+        let Some(first) = x264("30", &regular) else { return };
+        let Config::Video(config) = &first.config else { panic!() };
+        let mut chunker = Chunker::new(TrackKind::Video, MediaSpan::from_ticks(HALF));
+        chunker.video_config(config.clone());
+        let mut read = Read::default();
+        // its clock: the first picture is shown at `zero`
+        let zero = first.packets[0].pts;
+        for nth in 0..3 {
+            let at = zero + MediaSpan::from_millis(2000 * nth);
+            let sequence = MediaSequence(nth as u64);
+            chunker.cut(Cut { sequence, at, discontinuity: false, clock: CLOCK });
+        }
+        let push = |chunker: &mut Chunker, read: &mut Read, packets: &[Packet]| {
+            for packet in packets {
+                chunker.push(packet.clone());
+                collect(chunker, read, HALF);
+            }
+        };
+        push(&mut chunker, &mut read, &first.packets[..100]);
+        let start = read.openings.last().unwrap().start;
+        let from = chunker.rewind().unwrap();
+        let told: usize = read.parts.iter().map(|(_, part)| chunks(&part.bytes)[0].samples.len()).sum();
+
+        // `ffmpeg` rounds to the nearest picture, and this is right behind one
+        let force = format!("{:.3},4.0", (from - zero + MediaSpan::from_millis(20)).as_secs_f64());
+        let second = x264("30", &[&regular[..], &["-force_key_frames", &force]].concat()).unwrap();
+        let Config::Video(again) = &second.config else { panic!() };
+        chunker.video_config(again.clone());
+        let resent: Vec<_> = second.packets.iter().filter(|packet| packet.pts >= start).cloned().collect();
+        let anew = resent.iter().position(|packet| packet.keyframe && packet.pts >= from).unwrap();
+        assert!((resent[anew].pts - from).millis() < 34, "it has a keyframe there");
+        push(&mut chunker, &mut read, &resent);
+        chunker.finish();
+        collect(&mut chunker, &mut read, HALF);
+
+        assert_eq!(chunker.stats(), Default::default());
+        let init = read.openings[0].init.clone();
+        let samples: Vec<_> = read.segments.iter().flat_map(Read::samples).collect();
+        assert_eq!(samples.len(), told + resent.len() - anew);
+        assert!(
+            samples.windows(2).all(|pair| pair[0].decode + i64::from(pair[0].duration) == pair[1].decode)
+        );
+        let folder = Folder::new(&format!("second-{}", more.len() + more[0].len()));
+        let everything = read.segments.iter().flat_map(|segment| segment.chunks());
+        let all = folder.write("all.mp4", std::iter::once(&init.bytes).chain(everything));
+        let mut shown = decode(&all);
+        assert_eq!(shown.len(), samples.len());
+        shown.dedup();
+        assert_eq!(shown.len(), samples.len(), "each is shown at its own time");
+        // no more than the pictures that a P picture passed are missing
+        assert!((180 - samples.len()) <= 3, "{}", samples.len());
+    }
 }
 
 #[test]

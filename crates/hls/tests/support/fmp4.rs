@@ -1,16 +1,44 @@
-//! Reads fragmented MP4 with `mp4-atom`, and holds it against what was told of it.
+//! Makes chunkers, reads fragmented MP4 with `mp4-atom`, and holds it against what was told of it.
 
 use std::io::Cursor;
 
 use hls::{
     Opening, Part, Segment,
     cmaf::{Chunked, Chunker},
-    cut::CutPlan,
+    cut::{Cut, CutPlan},
 };
-use media::{MediaTime, Packet};
+use media::{MediaSequence, MediaSpan, MediaTime, Packet, TrackKind};
 use mp4_atom::{Atom, Decode, DecodeMaybe, Ftyp, Header, Moof, Moov};
 
-use super::CLOCK;
+use super::{CLOCK, audio_config, video_config};
+
+pub const SECOND: i64 = 90_000;
+pub const HALF: i64 = SECOND / 2;
+
+/// A cut at a time in ticks.
+pub fn cut(sequence: u64, at: i64, discontinuity: bool) -> Cut {
+    Cut { sequence: MediaSequence(sequence), at: MediaTime::from_ticks(at), discontinuity, clock: CLOCK }
+}
+
+/// A chunker of pictures, configured; `target` in ticks.
+pub fn pictures(target: i64) -> Chunker {
+    let mut chunker = Chunker::new(TrackKind::Video, MediaSpan::from_ticks(target));
+    chunker.video_config(video_config());
+    chunker
+}
+
+/// The same for sound.
+pub fn sounds(target: i64, rate: u32) -> Chunker {
+    let mut chunker = Chunker::new(TrackKind::Audio, MediaSpan::from_ticks(target));
+    chunker.audio_config(audio_config(rate));
+    chunker
+}
+
+/// Number, start, duration, discontinuity and gap of a segment.
+pub fn shape(segment: &Segment) -> (u64, i64, i64, bool, bool) {
+    let (start, duration) = (segment.start.ticks(), segment.duration.ticks());
+    (segment.sequence.0, start, duration, segment.discontinuity, segment.gap)
+}
 
 /// One sample of a chunk.
 #[derive(Clone, PartialEq, Eq, Debug)]
