@@ -166,7 +166,7 @@ async fn origins(client: &Client, url: &Url, place: &str, answer: &Answer, found
 }
 
 /// Seconds of Unix time.
-fn http_date(text: &str) -> Option<i64> {
+pub(crate) fn http_date(text: &str) -> Option<i64> {
     let text = text.strip_suffix("GMT")?;
     jiff::fmt::rfc2822::parse(&format!("{text}+0000")).ok().map(|zoned| zoned.timestamp().as_second())
 }

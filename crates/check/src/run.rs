@@ -1,5 +1,6 @@
 //! A check from beginning to end: which kind of presentation it is, the walk, the summary.
 
+use crate::dashcheck;
 use crate::fetch::{self, Client};
 use crate::hlscheck::{Options, Progress, Watch};
 use crate::summary::Summary;
@@ -14,6 +15,8 @@ pub enum Only {
     Hls,
     /// Low-latency HLS; what is not that cannot be checked.
     LowLatency,
+    /// DASH; what is not that cannot be checked.
+    Dash,
 }
 
 /// What to check and how.
@@ -44,11 +47,21 @@ pub fn run(settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Summary> {
     }
     let body = answer.plain()?;
     let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&body);
-    if !text.starts_with(b"#EXTM3U") {
-        bail!(
-            "{url} is no playlist: it begins with {:?}",
-            String::from_utf8_lossy(&text[..text.len().min(40)])
-        );
+    let manifest = text.trim_ascii_start().starts_with(b"<");
+    if manifest {
+        if !matches!(settings.only, None | Some(Only::Dash)) {
+            bail!("{url} is an MPD, not a playlist");
+        }
+        let outcome = dashcheck::watch(
+            &dashcheck::Options { url, time: settings.time, insecure: settings.insecure },
+            tell,
+        )?;
+        let mut summary = Summary::new(&settings.url, "DASH", outcome.seconds, &outcome.findings);
+        summary.dash = Some(outcome);
+        return Ok(summary);
+    }
+    if settings.only == Some(Only::Dash) {
+        bail!("{url} is not an MPD");
     }
     hls(settings, tell)
 }

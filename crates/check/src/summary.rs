@@ -1,5 +1,6 @@
 //! What a check says in the end: for people, and as JSON.
 
+use crate::dashcheck;
 use crate::hlscheck::Outcome;
 use crate::report::{Finding, Findings};
 use crate::rules::{self, Level};
@@ -34,7 +35,7 @@ pub struct Broken {
 pub struct Summary {
     /// What was checked.
     pub url: String,
-    /// `HLS` or `LL-HLS`.
+    /// `HLS`, `LL-HLS` or `DASH`.
     pub kind: &'static str,
     /// How long it was watched.
     pub seconds: f64,
@@ -46,6 +47,8 @@ pub struct Summary {
     pub notes: Vec<(&'static str, usize, Finding)>,
     /// What was measured of lists and segments, if it is HLS.
     pub hls: Option<Outcome>,
+    /// What was measured of Representations, if it is DASH.
+    pub dash: Option<dashcheck::Outcome>,
 }
 
 impl Summary {
@@ -69,6 +72,7 @@ impl Summary {
             broken,
             notes: notes.into_iter().map(|(rule, (count, first))| (rule, count, first)).collect(),
             hls: None,
+            dash: None,
         }
     }
 }
@@ -93,6 +97,9 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} {} watched for {:.1} s", self.kind, self.url, self.seconds)?;
         if let Some(outcome) = &self.hls {
+            outcome.figures(f)?;
+        }
+        if let Some(outcome) = &self.dash {
             outcome.figures(f)?;
         }
         for (rule, count, first) in &self.notes {

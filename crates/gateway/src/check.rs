@@ -24,6 +24,7 @@ pub(crate) fn run(flags: &CheckFlags) -> anyhow::Result<ExitCode> {
         only: flags.only.map(|only| match only {
             CheckOnly::Hls => Only::Hls,
             CheckOnly::Ll => Only::LowLatency,
+            CheckOnly::Dash => Only::Dash,
         }),
         insecure: flags.insecure,
     };

@@ -53,7 +53,7 @@ pub(crate) enum Command {
     Doctor(ServeFlags),
     /// Ask the gateway on this machine whether it is ready; exit code 0 if so (for health checks)
     Ready(ServeFlags),
-    /// Watch a live HLS or low-latency HLS URL, anyone's, and report every broken rule with its section
+    /// Watch a live HLS, low-latency HLS or DASH URL, anyone's, and report every broken rule with its section
     Check(CheckFlags),
     /// Print every setting with its default, as a configuration file
     ExampleConfig,
@@ -218,7 +218,7 @@ pub(crate) struct LadderFlags {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Exit code: 0 no rule is broken, 1 a rule is broken, 2 it could not be checked.")]
 pub(crate) struct CheckFlags {
-    /// A multivariant or media playlist (http:// or https://)
+    /// A multivariant playlist, a media playlist or an MPD (http:// or https://)
     #[arg(required_unless_present = "rules")]
     pub url: Option<String>,
     /// How long to watch
@@ -247,6 +247,8 @@ pub(crate) enum CheckOnly {
     Hls,
     /// Low-latency HLS
     Ll,
+    /// DASH
+    Dash,
 }
 
 impl ServeFlags {

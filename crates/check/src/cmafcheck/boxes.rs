@@ -46,6 +46,19 @@ pub(crate) fn read(bytes: &[u8], base: usize) -> Result<Vec<Item<'_>>, String> {
     Ok(out)
 }
 
+/// How many bytes the boxes say they have, the last of which may be cut.
+pub(crate) fn declared(bytes: &[u8]) -> usize {
+    let mut at = 0usize;
+    while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= 8) {
+        let size = u32::from_be_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize;
+        if size < 8 {
+            break;
+        }
+        at = at.saturating_add(size);
+    }
+    at
+}
+
 /// The children of a container.
 pub(crate) fn inside<'a>(item: &Item<'a>) -> Result<Vec<Item<'a>>, String> {
     read(item.body, item.at + item.header)

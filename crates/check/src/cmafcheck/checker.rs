@@ -2,13 +2,16 @@
 
 use super::fragment::{self, Chunk, Run};
 use super::init::{self, Header, Track};
-use super::pictures;
+use super::{boxes, pictures};
 use crate::report::Findings;
 use crate::tscheck::{AudioFacts, Entry, SegmentFacts, TICKS, VideoFacts};
 use std::collections::BTreeMap;
 
 /// sample_is_non_sync_sample (ISO/IEC 14496-12 §8.8.3.1).
 const NON_SYNC: u32 = 0x1_0000;
+
+/// Largest fragment that a range of an I-frame list may begin.
+const I_FRAME_LIMIT: usize = 64 << 20;
 
 /// What one part holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -68,13 +71,19 @@ impl Checker {
     /// Why the bytes are not one I-frame with its moof.
     pub fn iframe_fault(&self, bytes: &[u8]) -> Option<String> {
         let header = self.header.as_ref()?;
-        let mut found = Findings::default();
-        let chunks = fragment::parse(bytes, header, "", &mut found);
+        // The range ends behind the picture, its mdat goes on: what is missing is taken for zeros.
+        let mut whole = bytes.to_vec();
+        whole.resize(boxes::declared(bytes).min(I_FRAME_LIMIT).max(bytes.len()), 0);
+        let chunks = fragment::parse(&whole, header, "", &mut Findings::default());
         let Some(run) = chunks.first().and_then(|c| c.runs.first()) else {
             return Some("the range holds no moof with its samples".into());
         };
         let track = header.tracks.iter().find(|t| t.id == run.track)?;
         let sample = run.samples.first()?;
+        let end = sample.data.as_ptr() as usize + sample.data.len() - whole.as_ptr() as usize;
+        if end > bytes.len() {
+            return Some(format!("the range has {} bytes, the first sample ends at {end}", bytes.len()));
+        }
         (!self.key(track, sample.data, sample.flags)).then(|| "the first sample is no key picture".into())
     }
 

@@ -25,8 +25,11 @@ mod tests;
 mod text;
 mod variables;
 mod walk;
+#[cfg(test)]
+mod walk_tests;
 mod watch;
 
 pub use outcome::{Memory, Outcome, RenditionOutcome};
+pub(crate) use text::micros;
 pub use walk::Role;
 pub use watch::{Meter, Options, Progress, RenditionProgress, Watch};

@@ -1,9 +1,10 @@
 //! The rules by their ids: how binding each is, what it asks for, and where that is written.
 //!
 //! Sections: `§` is RFC 8216's successor (draft-pantos-hls-rfc8216bis), `Apple` its HLS Authoring Specification, `B.1`
-//! the draft's low-latency profile, `CMAF` ISO/IEC 23000-19,
+//! the draft's low-latency profile, `DASH` ISO/IEC 23009-1, `IOP` the DASH-IF timing model, `CMAF` ISO/IEC 23000-19,
 //! `BMFF` ISO/IEC 14496-12, `13818-1` MPEG systems. `practice` marks what no standard asks for and players need.
 
+mod dash;
 mod hls;
 mod media;
 
@@ -50,6 +51,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         hls::LOW_LATENCY,
         media::TS,
         media::CMAF,
+        dash::DASH,
         hls::HTTP,
     ]
     .into_iter()
