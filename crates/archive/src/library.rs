@@ -5,7 +5,7 @@
 //! nobody continues, and removes what is too old or too much.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -59,7 +59,10 @@ pub struct Settings {
 
 /// For a stream, how long its recordings are kept after their end; `None` for ever.
 #[derive(Clone)]
-pub struct Keep(pub Arc<dyn Fn(&StreamName) -> Option<Duration> + Send + Sync>);
+pub struct Keep(pub Arc<KeepOf>);
+
+/// What [`Keep`] asks.
+pub type KeepOf = dyn Fn(&StreamName) -> Option<Duration> + Send + Sync;
 
 impl Default for Keep {
     /// All are kept.
@@ -141,8 +144,8 @@ pub(crate) struct Shared {
     catalog: Arc<dyn Catalog>,
     /// Those that are being made, or were in this process and may be continued.
     open: Mutex<BTreeMap<RecordingId, Open>>,
-    /// Streams that have a recorder.
-    busy: Mutex<BTreeSet<StreamName>>,
+    /// How many recorders a stream has: an old one may still be finishing.
+    busy: Mutex<BTreeMap<StreamName, usize>>,
     cache: Cache,
 }
 
@@ -182,11 +185,17 @@ impl Archive {
     pub fn record(&self, stream: StreamName) -> Feed {
         let (feed, work) = recorder::start(self.shared.clone(), stream.clone());
         let shared = self.shared.clone();
-        lock(&shared.busy).insert(stream.clone());
+        *lock(&shared.busy).entry(stream.clone()).or_default() += 1;
         self.shared.tasks.spawn_on(
             async move {
                 work.await;
-                lock(&shared.busy).remove(&stream);
+                let mut busy = lock(&shared.busy);
+                let left = busy.get(&stream).map_or(0, |count| count - 1);
+                if left > 0 {
+                    busy.insert(stream, left)
+                } else {
+                    busy.remove(&stream)
+                };
             },
             &tokio::runtime::Handle::current(),
         );
@@ -367,28 +376,19 @@ impl Shared {
     async fn sweep(&self, id: &RecordingId) -> Result<(), LoadError> {
         let (_, leftovers) = Recording::load(&self.store, id).await?;
         if !leftovers.keys.is_empty() {
-            info!(recording = %id, objects = leftovers.keys.len(), "what a recording left over is removed");
+            debug!(recording = %id, objects = leftovers.keys.len(), "what is left over is removed");
             self.store.delete(leftovers.keys).await?;
         }
         Ok(())
     }
 
-    /// Pages first: from then on there is no such recording, and packs without a page are swept if need be.
     async fn remove(&self, id: &RecordingId) -> Result<(), RemoveError> {
         if lock(&self.open).get(id).is_some_and(|open| open.left.is_none()) {
             return Err(RemoveError::Active(id.clone()));
         }
         lock(&self.open).remove(id);
         self.cache.forget(id);
-        let listed = self.store.list(&index::folder(id)).await?;
-        let (pages, rest): (Vec<_>, Vec<_>) = listed
-            .into_iter()
-            .filter_map(|object| Some((index::read_key(&object.key)?.1, object.key)))
-            .partition(|(object, _)| matches!(object, Object::Page(_)));
-        let names = |objects: Vec<(Object, String)>| objects.into_iter().map(|(_, key)| key).collect();
-        self.store.delete(names(pages)).await?;
-        self.catalog.remove(id);
-        self.store.delete(names(rest)).await?;
+        erase(&self.store, &*self.catalog, id).await?;
         counter!("sluice_recordings_removed_total").increment(1);
         Ok(())
     }
@@ -397,6 +397,23 @@ impl Shared {
         gauge!("sluice_recordings").set(rows.len() as f64);
         gauge!("sluice_recordings_bytes").set(rows.iter().map(|row| row.bytes).sum::<u64>() as f64);
     }
+}
+
+/// Removes a recording that nobody makes, and its row. Pages go first: from then on there is no such recording, and packs
+/// without a page are swept if need be.
+///
+/// # Errors
+/// When the store fails; what is left is removed at the next start.
+pub async fn erase(store: &Store, catalog: &dyn Catalog, id: &RecordingId) -> Result<(), StoreError> {
+    let listed = store.list(&index::folder(id)).await?;
+    let (pages, rest): (Vec<_>, Vec<_>) = listed
+        .into_iter()
+        .filter_map(|object| Some((index::read_key(&object.key)?.1, object.key)))
+        .partition(|(object, _)| matches!(object, Object::Page(_)));
+    let names = |objects: Vec<(Object, String)>| objects.into_iter().map(|(_, key)| key).collect();
+    store.delete(names(pages)).await?;
+    catalog.remove(id);
+    store.delete(names(rest)).await
 }
 
 /// When the last of it was shown; now, where a clock says nonsense.

@@ -190,6 +190,13 @@ impl Recording {
         u16::try_from(at).ok()
     }
 
+    /// A segment of a rendition by its number.
+    pub fn segment(&self, rendition: u16, sequence: u64) -> Option<&Entry> {
+        let fits = |entry: &&Entry| entry.rendition == rendition && entry.sequence == sequence;
+        // The newest are asked for most while a recording goes on, and any other as often as that one.
+        self.entries.iter().rev().find_map(|page| page.iter().rev().find(fits))
+    }
+
     /// A name for what is committed now: it changes with each pack.
     pub fn revision(&self) -> String {
         let end = if self.is_complete() { "e" } else { "" };

@@ -47,6 +47,13 @@ pub(crate) enum Command {
     },
     /// Make a link to a stream that needs one (play.playback = "signed"); works while the gateway runs
     Token(TokenFlags),
+    /// List and remove recordings; works while the gateway runs
+    Recordings {
+        #[command(subcommand)]
+        action: RecordingAction,
+        #[command(flatten)]
+        data: DataFlags,
+    },
     /// Show which ladder a file or live stream gets, and why
     Ladder(LadderFlags),
     /// Check what this machine has: codecs, ports, data directory
@@ -141,6 +148,22 @@ pub(crate) enum UserAction {
     Remove {
         /// The name
         name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RecordingAction {
+    /// List recordings, the newest first
+    List,
+    /// Remove a recording for good
+    Delete {
+        /// Its name, as `sluice recordings list` shows it
+        id: String,
+    },
+    /// Print where a recording is kept
+    Path {
+        /// Its name, as `sluice recordings list` shows it
+        id: String,
     },
 }
 

@@ -15,6 +15,7 @@ mod keys;
 mod ladder;
 mod multitrack;
 mod ready;
+mod recordings;
 mod serve;
 mod store;
 mod stream;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Keys { action, data } => keys::run(&action, &data),
         Command::Users { action, data } => users::run(&action, &data),
         Command::Token(flags) => token::run(&flags),
+        Command::Recordings { action, data } => recordings::run(&action, &data),
         Command::Ladder(flags) => ladder::run(&flags),
         Command::Doctor(flags) => doctor::run(&flags),
         Command::Ready(flags) => ready::run(&flags),

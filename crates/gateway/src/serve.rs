@@ -32,6 +32,7 @@ use crate::{
     doorman::Doorman,
     governor::{self, Governor},
     multitrack,
+    recordings::Recordings,
     store::Store,
     stream,
     tls::{self, Certificates},
@@ -116,7 +117,11 @@ async fn serve(mut config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCod
         access: access.clone(),
         ..origin::Settings::default()
     };
-    let router = origin::router(library.clone(), settings, Some(metrics.clone()));
+    let recordings =
+        Recordings::open(&config, &store).context("recordings cannot be kept (setting recording.url)")?;
+    let token = Some(config.admin_token.expose().to_owned()).filter(|token| !token.is_empty());
+    let router = origin::router(library.clone(), settings, Some(metrics.clone()))
+        .merge(origin::vod::router(Arc::new(recordings.clone()), token));
     let shared = stream::Shared {
         settings: Arc::new(stream::Settings {
             hold: config.hold,
@@ -148,6 +153,7 @@ async fn serve(mut config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCod
         }),
         store: store.clone(),
         library,
+        recordings: Some(recordings.clone()),
         tasks: TaskTracker::new(),
         stop: CancellationToken::new(),
     };
@@ -214,6 +220,7 @@ async fn serve(mut config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCod
         let _ = tokio::time::timeout(config.drain, left).await; // who stays is told goodbye like the others
         stop_media.cancel();
         let _ = media.await;
+        recordings.finish().await;
         stop_http.cancel();
         let told = async {
             if let Some(rest) = hooks_rest {

@@ -1,6 +1,7 @@
 //! What outlives the process: streams, their keys (hashed) and where each live playlist stood. SQLite under the data
 //! directory, shared by the running gateway, `sluice keys` and `sluice users`.
 
+mod recordings;
 mod users;
 
 use std::{
@@ -159,6 +160,7 @@ impl Store {
             db.pragma_update(None, "synchronous", "NORMAL")?;
             db.execute_batch(SCHEMA)?;
             db.execute_batch(users::SCHEMA)?;
+            db.execute_batch(recordings::SCHEMA)?;
             Ok(db)
         };
         let db = open().map_err(|source| StoreError::Open { path: path.clone(), source })?;

@@ -243,7 +243,7 @@ fn rfc3339(time: SystemTime) -> String {
 /// Below this gzip saves less than its header and a packet cost.
 const WORTH_COMPRESSING: usize = 512;
 
-fn send(value: &impl Serialize, ask: &Ask<'_>) -> Reply {
+pub(crate) fn send(value: &impl Serialize, ask: &Ask<'_>) -> Reply {
     let plain = serde_json::to_vec(value).expect("these types have string keys and finite numbers");
     let (form, body) = if ask.gzip && plain.len() >= WORTH_COMPRESSING {
         (Form::Gzip, gzip(&plain, Compression::fast()))

@@ -33,6 +33,7 @@ mod rope;
 mod route;
 mod router;
 mod server;
+pub mod vod;
 
 pub use info::{Encoding, Made, PublisherInfo, RenditionInfo, StreamInfo};
 pub use library::{Library, Listing};

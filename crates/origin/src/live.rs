@@ -102,7 +102,8 @@ fn never_began(snapshot: &Snapshot) -> Reply {
     Reply::refuse(StatusCode::NOT_FOUND, &sentence, Some(name))
 }
 
-fn list(document: &Document, ask: &Ask<'_>) -> Reply {
+/// A playlist, plain or compressed.
+pub(crate) fn list(document: &Document, ask: &Ask<'_>) -> Reply {
     let (form, etag, body) = if ask.gzip {
         (Form::Gzip, document.gzip_etag(), document.gzip())
     } else {

@@ -133,6 +133,11 @@ impl Reply {
         Self { status, headers, body: Bytes::from(body).into() }
     }
 
+    /// Nothing at all.
+    pub(crate) fn empty() -> Self {
+        Self { status: StatusCode::OK, headers: HeaderMap::new(), body: Default::default() }
+    }
+
     pub(crate) fn not_found(sentence: &str, stream: Option<&str>) -> Self {
         Self::refuse(StatusCode::NOT_FOUND, sentence, stream)
     }

@@ -154,7 +154,7 @@ async fn answer(Shared(origin): Shared<Arc<Origin>>, request: Request) -> Respon
     reply.into_response(ask.head)
 }
 
-fn class(status: StatusCode) -> &'static str {
+pub(crate) fn class(status: StatusCode) -> &'static str {
     match status.as_u16() / 100 {
         2 => "2xx",
         3 => "3xx",

@@ -51,7 +51,7 @@ struct Found {
 async fn take_stock(shared: &Arc<Shared>) -> Result<(), LoadError> {
     let store = shared.store.clone();
     let busy =
-        |id: &RecordingId| lock(&shared.busy).contains(&id.stream) || lock(&shared.open).contains_key(id);
+        |id: &RecordingId| lock(&shared.busy).contains_key(&id.stream) || lock(&shared.open).contains_key(id);
     if lock(&shared.busy).is_empty() {
         // Nobody writes yet: whatever is half written is nobody's.
         let swept = tokio::task::spawn_blocking(move || store.sweep_folder()).await.unwrap_or(0);
@@ -126,7 +126,7 @@ async fn complete_abandoned(shared: &Arc<Shared>) {
     let due: Vec<Arc<Recording>> = lock(&shared.open)
         .values()
         .filter(|open| open.left.is_some_and(|left| left.elapsed() >= shared.settings.abandon))
-        .filter(|open| !lock(&shared.busy).contains(&open.recording.id().stream))
+        .filter(|open| !lock(&shared.busy).contains_key(&open.recording.id().stream))
         .map(|open| open.recording.clone())
         .collect();
     for recording in due {

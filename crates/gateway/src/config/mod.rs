@@ -7,6 +7,7 @@ pub(crate) mod access;
 mod captions;
 mod encoding;
 mod limits;
+mod recording;
 mod rules;
 mod settings;
 mod streams;
@@ -21,7 +22,7 @@ pub(crate) use streams::OwnSettings;
 
 /// Every setting, in the order of the example file.
 fn all() -> impl Iterator<Item = &'static Setting> {
-    settings::SETTINGS.iter().chain(encoding::SETTINGS).chain(limits::SETTINGS)
+    settings::SETTINGS.iter().chain(encoding::SETTINGS).chain(recording::SETTINGS).chain(limits::SETTINGS)
 }
 
 /// One thing that is wrong with the configuration.

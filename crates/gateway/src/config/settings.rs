@@ -14,6 +14,7 @@ use super::{
     Captions, Fault,
     access::{self, Viewers},
     limits,
+    recording::{self, Recording},
     streams::StreamRule,
     units::{parse_rate, parse_size, parse_span, show_rate, show_size, show_span},
 };
@@ -124,6 +125,8 @@ pub(crate) struct Config {
     /// Per cent.
     pub cpu_budget: usize,
     pub admission: Admission,
+    pub recording: Recording,
+    pub admin_token: SecretText,
     pub log_filter: String,
     pub log_format: LogFormat,
     pub user_auth: UserAuth,
@@ -190,6 +193,8 @@ impl Default for Config {
             latency_ceiling: Duration::from_secs(4),
             cpu_budget: 90,
             admission: Admission::Measured,
+            recording: Recording::default(),
+            admin_token: SecretText::default(),
             log_filter: "info".to_owned(),
             log_format: LogFormat::Text,
             user_auth: UserAuth::Auto,
@@ -609,6 +614,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
 pub(super) fn cross_check(config: &Config, faults: &mut Vec<Fault>) {
     let mut fault = |place: &str, what: String| faults.push(Fault { place: place.to_owned(), what });
     limits::cross_check(config, &mut fault);
+    recording::cross_check(config, &mut fault);
     let webhooks = &config.webhooks;
     if webhooks.secret.is_empty() && (webhooks.on_publish.is_some() || webhooks.on_unpublish.is_some()) {
         fault("webhook.secret", "is needed to sign webhooks; 16 characters or more".to_owned());

@@ -1,4 +1,5 @@
-//! `[[stream]]`: settings of `[ladder]` and some of `[play]` for some streams alone, as tables of the configuration file.
+//! `[[stream]]`: settings of `[ladder]`, of recording and some of `[play]` for some streams alone, as tables of the
+//! configuration file.
 
 use toml::{Spanned, de::DeValue};
 
@@ -16,11 +17,13 @@ const TABLES: Tables = Tables { key: KEY, noun: "stream", most: 1024 };
 /// Behind the settings in the example file.
 pub(super) const EXAMPLE: &str = "
 # Settings of [ladder] and, where said, of [play] for some streams alone, read from the top: the first whose name fits
-# counts, the others do not. What it leaves out is as there. In this file only. `name` may hold * for any characters.
+# counts, the others do not. What it leaves out is as there. `recording` and `recording_keep` stand for recording.enabled and
+# recording.keep. In this file only. `name` may hold * for any characters.
 #
 # [[stream]]
 # name = \"cam-*\"
 # mode = \"off\"
+# recording = false
 #
 # [[stream]]
 # name = \"studio\"
@@ -63,7 +66,8 @@ impl OwnSettings {
 
     /// Takes one more of those that the configuration file may have for a stream.
     fn set_any(&mut self, short: &str, text: String) -> Result<(), String> {
-        let key = sound(short, &text, ladder_keys().chain(access::OF_STREAMS.iter().copied()))?;
+        let further = access::OF_STREAMS.iter().copied().chain(RENAMED.map(|(_, key)| key));
+        let key = sound(short, &text, ladder_keys().chain(further))?;
         self.0.push((key, text));
         Ok(())
     }
@@ -120,13 +124,19 @@ pub(super) fn read(value: &Spanned<DeValue<'_>>, faults: &mut Vec<(usize, String
     })
 }
 
+/// Settings that a stream has by other names than the last part of their own.
+const RENAMED: [(&str, &str); 2] = [("recording", "recording.enabled"), ("recording_keep", "recording.keep")];
+
 /// The full name of a setting whose value is sound.
 fn sound(
     short: &str,
     text: &str,
     keys: impl Iterator<Item = &'static str> + Clone,
 ) -> Result<&'static str, String> {
-    let of = |key: &'static str| key.split_once('.').map_or(key, |(_, short)| short);
+    let of = |key: &'static str| match RENAMED.iter().find(|(_, full)| *full == key) {
+        Some((name, _)) => *name,
+        None => key.split_once('.').map_or(key, |(_, short)| short),
+    };
     let Some(key) = keys.clone().find(|key| of(key) == short) else {
         let known: Vec<_> = keys.map(of).collect();
         return Err(format!("a stream has name, {}", known.join(", ")));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Reads `250ms`, `6s`, `2m`, `1h` or `1.5s`.
+/// Reads `250ms`, `6s`, `2m`, `1h`, `30d` or `1.5s`.
 pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let factor = match unit {
@@ -10,6 +10,7 @@ pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
         "s" => 1.0,
         "m" | "min" => 60.0,
         "h" => 3600.0,
+        "d" => 86_400.0,
         _ => {
             return Err(format!(
                 "{text:?} is not a length of time: write it like \"250ms\", \"6s\" or \"2m\""
@@ -34,7 +35,7 @@ pub(crate) fn show_span(span: Duration) -> String {
     }
 }
 
-/// Reads a size in bytes: `64MiB`, `2GiB`, `500kB` or plain digits.
+/// Reads a size in bytes: `64MiB`, `2GiB`, `1TiB`, `500kB` or plain digits.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let factor: u64 = match unit {
@@ -42,9 +43,11 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
         "kB" => 1_000,
         "MB" => 1_000_000,
         "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
         _ => 0,
     };
     let value = number.parse::<u64>().ok().and_then(|value| value.checked_mul(factor));

@@ -50,6 +50,7 @@ use crate::{
     config::{Captions, OnShutdown},
     desk::{rules::Pattern, webhook::Publication},
     governor::Governor,
+    recordings::Recordings,
     store::Store,
 };
 
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub store: Store,
     /// Where viewers find streams.
     pub library: origin::Library,
+    /// Who records them.
+    pub recordings: Option<Recordings>,
     /// Owns the streams' tasks.
     pub tasks: TaskTracker,
     /// Shares the CPU among the streams' ladders.

@@ -79,6 +79,7 @@ impl Show {
             settings: Arc::new(settings),
             store: Store::open(dir.path()).unwrap(),
             library: origin::Library::new(),
+            recordings: None,
             governor: Governor::new(crate::governor::Settings {
                 budget: 1.0,
                 ceiling: Duration::from_secs(10),

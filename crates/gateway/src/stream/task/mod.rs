@@ -55,6 +55,8 @@ pub(super) struct Live {
     /// The stream's clock: this instant and this wall time are [`MediaTime::ZERO`].
     born: (Instant, SystemTime),
     listing: Listing,
+    /// Set from the first packager on, where the stream is recorded.
+    recording: Option<archive::Feed>,
     packager: Option<Packager>,
     /// The rungs of the presentation, and what made them.
     plan: Option<Plan>,
@@ -202,6 +204,7 @@ impl Live {
             session,
             born: (Instant::now(), wall),
             listing,
+            recording: None,
             packager: None,
             plan: None,
             source: None,

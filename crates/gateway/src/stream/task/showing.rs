@@ -22,7 +22,15 @@ impl Live {
 
     pub(super) fn show(&mut self) {
         if let Some(packager) = &self.packager {
-            self.listing.update(packager.snapshot());
+            let snapshot = packager.snapshot();
+            if self.recording.is_none() {
+                let recordings = self.shared.recordings.as_ref();
+                self.recording = recordings.and_then(|recordings| recordings.feed(&self.name));
+            }
+            if let Some(recording) = &self.recording {
+                recording.update(snapshot.clone());
+            }
+            self.listing.update(snapshot);
         }
         self.info_due = true;
     }
