@@ -9,7 +9,10 @@ use anyhow::Context;
 use ingest::{Listener, Owner, Shutdown, Transport};
 use media::StreamName;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use origin::access::{Access, guarded};
+use origin::{
+    Plain,
+    access::{Access, guarded},
+};
 use rtmp::auth::Challenger;
 use tokio::{
     net::TcpListener,
@@ -99,6 +102,15 @@ async fn serve(mut config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCod
         .await
         .with_context(|| port_hint("http.listen", "--http-listen", config.http_listen))?;
     let http_address = http.local_addr().context("the HTTP port has no address")?;
+    let https = match config.https_listen {
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .with_context(|| port_hint("http.tls_listen", "--set", address))?,
+        ),
+        None => None,
+    };
+    let https_address = https.as_ref().map(TcpListener::local_addr).transpose().context("the HTTPS port")?;
     let rtmp_address = *rtmp.addresses().first().context("no address to listen on for RTMP")?;
     let certificates = tls::certificates(&config)?;
     let rtmps = Rtmps::of(&config, certificates.as_ref());
@@ -182,8 +194,20 @@ async fn serve(mut config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCod
     let shutdown = Shutdown::default();
     let media =
         run_media(rtmp, settings, &config, shared, (gate, access), stop_media.clone(), shutdown.clone())?;
+    // The configuration has been checked: where there is a listener, there are certificates.
+    let secure = https.zip(certificates.as_ref().map(Certificates::https)).map(|(listener, https)| {
+        let stop = stop_http.clone();
+        tokio::spawn(origin::serve(listener, https, router.clone(), origin::Limits::default(), stop))
+    });
     let freshness = certificates.map(|certificates| tokio::spawn(certificates.keep_fresh()));
-    let origin = tokio::spawn(origin::serve(http, router, origin::Limits::default(), stop_http.clone()));
+    let plain =
+        tokio::spawn(origin::serve(http, Plain, router, origin::Limits::default(), stop_http.clone()));
+    let origin = async {
+        let _ = plain.await;
+        if let Some(secure) = secure {
+            let _ = secure.await;
+        }
+    };
     let upkeep = tokio::spawn(async move {
         let mut every = tokio::time::interval(std::time::Duration::from_secs(5));
         loop {
@@ -198,9 +222,13 @@ async fn serve(mut config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCod
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
     let first_key = first_key(&store)?;
     readiness.set(origin::State::Ready);
-    welcome(rtmp_address, rtmps, http_address, first_key.as_deref());
+    welcome(rtmp_address, rtmps, http_address, https_address, first_key.as_deref());
     if let Some(path) = &flags.ready_file {
-        let ready = serde_json::json!({ "rtmp": rtmp_address.to_string(), "http": http_address.to_string() });
+        let ready = serde_json::json!({
+            "rtmp": rtmp_address.to_string(),
+            "http": http_address.to_string(),
+            "https": https_address.map(|address| address.to_string()),
+        });
         std::fs::write(path, ready.to_string())
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
@@ -359,7 +387,13 @@ impl Rtmps {
 }
 
 /// Tells the person at the terminal what to type where. On standard output, apart from the log.
-fn welcome(rtmp: SocketAddr, rtmps: Rtmps, http: SocketAddr, first_key: Option<&str>) {
+fn welcome(
+    rtmp: SocketAddr,
+    rtmps: Rtmps,
+    http: SocketAddr,
+    https: Option<SocketAddr>,
+    first_key: Option<&str>,
+) {
     let host = |address: SocketAddr| {
         if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() }
     };
@@ -368,6 +402,9 @@ fn welcome(rtmp: SocketAddr, rtmps: Rtmps, http: SocketAddr, first_key: Option<&
     println!("  Sluice is running.");
     println!();
     println!("  Watch           http://{}:{}/", host(http), http.port());
+    if let Some(https) = https {
+        println!("    with TLS      https://{}:{}/", host(https), https.port());
+    }
     println!("  In OBS          Settings > Stream > Service: Custom…");
     println!("    Server        rtmp://{}{port}/live", host(rtmp));
     match rtmps {

@@ -1,5 +1,5 @@
-//! TLS below RTMP and RTMPT: versions 1.2 and 1.3, no ALPN and no server name asked for, since many encoders send
-//! neither. Where the certificate comes from is told by whoever makes the [`Tls`]; [`CertificateFiles`] is one such
+//! TLS below RTMP, RTMPT and HTTP: versions 1.2 and 1.3, no server name asked for, and below RTMP no ALPN, since many
+//! encoders send neither. Where the certificate comes from is told by whoever makes the [`Tls`]; [`CertificateFiles`] is one such
 //! source, which follows its files.
 
 use std::{
@@ -21,7 +21,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
 };
-use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use tokio_rustls::LazyConfigAcceptor;
+pub use tokio_rustls::server::TlsStream;
 
 /// How long a peer may take for its TLS handshake.
 pub(crate) const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -47,6 +48,19 @@ impl Tls {
         Self { config: Arc::new(config(resolver)), challenge: None }
     }
 
+    /// The same for viewers: HTTP/2 or HTTP/1.1 by ALPN (RFC 9113 §3.3), and sessions that are resumed, since they come
+    /// again and again.
+    pub fn for_http(resolver: Arc<dyn ResolvesServerCert>) -> Self {
+        let mut config = config(resolver);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // Without a source of random numbers sessions are not resumed; the handshakes would fail by themselves then.
+        if let Ok(tickets) = ring::Ticketer::new() {
+            config.ticketer = tickets;
+            config.send_tls13_tickets = 1;
+        }
+        Self { config: Arc::new(config), challenge: None }
+    }
+
     /// Besides, answers ACME servers that look for a TLS-ALPN-01 challenge (RFC 8737), with what `resolver` has for
     /// them.
     pub fn with_acme(mut self, resolver: Arc<dyn ResolvesServerCert>) -> Self {
@@ -60,7 +74,7 @@ impl Tls {
     ///
     /// # Errors
     /// When the handshake fails or takes too long.
-    pub(crate) async fn accept<IO>(&self, io: IO) -> io::Result<Option<TlsStream<IO>>>
+    pub async fn accept<IO>(&self, io: IO) -> io::Result<Option<TlsStream<IO>>>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {

@@ -215,3 +215,32 @@ async fn acme_authorities_get_their_own_certificate_and_nobody_else() {
         assert_eq!((stream.get_ref().1.alpn_protocol(), &certificate_of(&stream)), (agreed, want));
     }
 }
+
+#[tokio::test]
+async fn viewers_are_offered_http_2_and_http_1() {
+    let folder = tempfile::tempdir().unwrap();
+    make_certificate(folder.path(), "localhost");
+    let tls = Tls::for_http(certificate_files(folder.path()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let mut stream = tls.accept(socket).await.unwrap().unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b"here").await.unwrap();
+        }
+    });
+    for (offered, agreed) in [
+        (&[&b"h2"[..], b"http/1.1"][..], Some(&b"h2"[..])),
+        (&[b"http/1.1"], Some(b"http/1.1")),
+        (&[b"http/1.1", b"h2"], Some(b"h2")),
+        (&[], None),
+    ] {
+        let mut stream = connect_tls_with(address, offered).await;
+        assert_eq!(stream.get_ref().1.alpn_protocol(), agreed, "{offered:?}");
+        let mut word = [0; 4];
+        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut word).await.unwrap();
+        assert_eq!(&word, b"here");
+        assert_eq!(stream.get_ref().1.tls13_tickets_received(), 1, "the next handshake is shorter");
+    }
+    server.abort();
+}

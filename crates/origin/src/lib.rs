@@ -16,6 +16,7 @@
 //! |---|---|---|
 //! | requests waiting for a starting stream | [`Settings::waiting_limit`], each for [`Settings::start_wait`] | 503 with `Retry-After` at once |
 //! | connections ([`serve`]) | [`Limits::connections`] | new ones wait in the listen backlog |
+//! | TLS handshakes ([`serve`]) | [`Limits::handshakes`], each for [`Limits::handshake`] | later ones wait as part of that time |
 //! | bytes a slow reader leaves unread | one response a connection | closed after [`Limits::write_stall`] |
 
 pub mod access;
@@ -40,4 +41,4 @@ pub use library::{Library, Listing};
 pub use pictures::{Picture, Pictures};
 pub use route::Route;
 pub use router::{Readiness, Settings, State, router};
-pub use server::{Limits, serve};
+pub use server::{Limits, Plain, Security, serve};

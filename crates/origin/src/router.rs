@@ -32,6 +32,7 @@ use crate::{
     pictures::{self, Pictures},
     reply::{NEVER, Reply, set},
     route::Route,
+    server::OverTls,
 };
 
 /// What the gateway chooses.
@@ -296,7 +297,8 @@ fn public_origin(request: &Parts) -> Option<String> {
     if host.is_empty() || host.len() > 255 || !host.bytes().all(fits) {
         return None;
     }
-    let secure = text(HeaderName::from_static("x-forwarded-proto")) == Some("https");
+    let secure = request.extensions.get::<OverTls>().is_some()
+        || text(HeaderName::from_static("x-forwarded-proto")) == Some("https");
     Some(format!("{}://{host}", if secure { "https" } else { "http" }))
 }
 

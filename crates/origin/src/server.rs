@@ -1,7 +1,7 @@
-//! Sockets to the router: HTTP/1.1 and HTTP/2 without TLS, with bounds on what a slow or silent peer can hold.
+//! Sockets to the router: HTTP/1.1 and HTTP/2, with TLS or without, with bounds on what a slow or silent peer can hold.
 //!
 //! ```text
-//!  listener ─▶ permit (Limits::connections) ─▶ TCP_NODELAY ─▶ Stalling(socket) ─▶ hyper ─▶ router
+//!  listener ─▶ permit (Limits::connections) ─▶ TCP_NODELAY ─▶ Security::secure ─▶ Stalling(socket) ─▶ hyper ─▶ router
 //! ```
 //!
 //! What hyper leaves open by itself, and what closes it here:
@@ -10,6 +10,7 @@
 //!   of one connection, so it is the keep-alive time too (RFC 8216 players come back each target duration);
 //! * a peer that asks for a segment and does not read it: the reply pins the segment's bytes after the window forgot
 //!   them, so a write that makes no progress for [`Limits::write_stall`] ends the connection;
+//! * peers that begin TLS handshakes and do not end them: [`Limits::handshake`], and [`Limits::handshakes`] of them at once;
 //! * a peer that opens thousands of connections: [`Limits::connections`], the rest waits in the listen backlog.
 
 use std::{
@@ -30,7 +31,7 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::{Instant, Sleep, sleep, timeout},
 };
@@ -47,7 +48,11 @@ pub struct Limits {
     pub head: Duration,
     /// How long a write may make no progress.
     pub write_stall: Duration,
-    /// Streams in one HTTP/2 connection.
+    /// TLS handshakes under way at once; more wait for their turn.
+    pub handshakes: usize,
+    /// How long a TLS handshake may take, its turn included.
+    pub handshake: Duration,
+    /// Streams in one HTTP/2 connection. At least 128: a player of low latency keeps several requests open in each.
     pub http2_streams: u32,
     /// How long open requests may take to finish once `stop` has fired.
     pub drain: Duration,
@@ -59,11 +64,41 @@ impl Default for Limits {
             connections: 10_000,
             head: Duration::from_secs(60),
             write_stall: Duration::from_secs(30),
+            handshakes: 1024,
+            handshake: Duration::from_secs(10),
             http2_streams: 256,
             drain: Duration::from_secs(5),
         }
     }
 }
+
+/// What lies between a socket and HTTP.
+pub trait Security: Clone + Send + Sync + 'static {
+    /// What HTTP is spoken over.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// Whether nobody on the way can read along.
+    const SECURE: bool;
+
+    /// Takes a peer's handshake; `None`: there is nothing more to speak about with it.
+    fn secure(&self, socket: TcpStream) -> impl Future<Output = io::Result<Option<Self::Stream>>> + Send;
+}
+
+/// HTTP on the socket itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain;
+
+impl Security for Plain {
+    type Stream = TcpStream;
+    const SECURE: bool = false;
+
+    async fn secure(&self, socket: TcpStream) -> io::Result<Option<TcpStream>> {
+        Ok(Some(socket))
+    }
+}
+
+/// Requests that came over TLS carry it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OverTls;
 
 /// How long accepting pauses when the process is out of file descriptors; a loop without it would burn a core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -72,8 +107,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// returns. Owns all connection tasks: none outlives it.
 ///
 /// Every request carries `ConnectInfo<SocketAddr>`. Accept errors are logged and passed over.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+pub async fn serve<S: Security>(
+    listener: TcpListener,
+    security: S,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
     let permits = Arc::new(Semaphore::new(limits.connections));
+    let handshakes = Arc::new(Semaphore::new(limits.handshakes));
     let connections = TaskTracker::new();
     let cut_off = CancellationToken::new();
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -110,12 +152,33 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
         let service = router.clone().into_service::<Incoming>();
         let service = service.map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
+            if S::SECURE {
+                request.extensions_mut().insert(OverTls);
+            }
             request
         });
         let (builder, stop, cut_off) = (Arc::clone(&builder), stop.clone(), cut_off.clone());
-        let io = TokioIo::new(Stalling::new(socket, limits.write_stall));
+        let (security, handshakes) = (security.clone(), Arc::clone(&handshakes));
+        let (handshake, write_stall) = (limits.handshake, limits.write_stall);
         connections.spawn(async move {
             let _permit = permit;
+            let secured = timeout(handshake, async {
+                let _turn = handshakes.acquire().await.expect("this semaphore is never closed");
+                security.secure(socket).await
+            });
+            let secured = tokio::select! {
+                secured = secured => secured.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+                () = stop.cancelled() => return,
+            };
+            let stream = match secured {
+                Ok(Some(stream)) => stream,
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::debug!(%peer, %error, "no TLS with this peer");
+                    return;
+                }
+            };
+            let io = TokioIo::new(Stalling::new(stream, write_stall));
             let connection = builder.serve_connection(io, TowerToHyperService::new(service));
             tokio::pin!(connection);
             let mut stopping = false;
@@ -195,7 +258,7 @@ impl<S> Stalling<S> {
     }
 
     /// Passes a write's outcome on, unless it has waited too long.
-    fn watch(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn watch<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.write_alarm.disarm();
             return outcome;
@@ -248,7 +311,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        // Below TLS there is a buffer, so the last of a reply waits here.
+        let outcome = Pin::new(&mut self.socket).poll_flush(cx);
+        self.watch(cx, outcome)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -262,7 +327,6 @@ mod tests {
 
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
 
     use super::*;
 
@@ -276,6 +340,27 @@ mod tests {
     }
 
     async fn start(limits: Limits) -> Running {
+        start_with(Plain, limits).await
+    }
+
+    /// Handshakes that a peer makes with one byte: `+` for a good one, `?` for one that has got what it came for.
+    #[derive(Clone)]
+    struct OneByte;
+
+    impl Security for OneByte {
+        type Stream = TcpStream;
+        const SECURE: bool = true;
+
+        async fn secure(&self, mut socket: TcpStream) -> io::Result<Option<TcpStream>> {
+            match socket.read_u8().await? {
+                b'+' => Ok(Some(socket)),
+                b'?' => Ok(None),
+                _ => Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
+    }
+
+    async fn start_with(security: impl Security, limits: Limits) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let large = bytes::Bytes::from(vec![7; LARGE]);
@@ -284,10 +369,16 @@ mod tests {
                 "/peer",
                 get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }),
             )
+            .route(
+                "/secure",
+                get(|request: axum::extract::Request| async move {
+                    request.extensions().get::<OverTls>().is_some().to_string()
+                }),
+            )
             .route("/large", get(move || async move { large }))
             .route("/never", get(std::future::pending::<String>));
         let stop = CancellationToken::new();
-        let task = tokio::spawn(serve(listener, router, limits, stop.clone()));
+        let task = tokio::spawn(serve(listener, security, router, limits, stop.clone()));
         Running { address, stop, task }
     }
 
@@ -304,7 +395,7 @@ mod tests {
 
     fn short() -> Limits {
         let (head, write_stall) = (Duration::from_millis(80), Duration::from_millis(80));
-        Limits { head, write_stall, drain: Duration::from_millis(80), ..Limits::default() }
+        Limits { head, write_stall, handshake: head, drain: Duration::from_millis(80), ..Limits::default() }
     }
 
     #[tokio::test]
@@ -366,6 +457,47 @@ mod tests {
         server.stop.cancel();
         server.task.await.unwrap();
         assert!(drain(&mut socket).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn requests_come_behind_a_good_handshake_alone() {
+        let server = start_with(OneByte, short()).await;
+        for (said, answered) in [("+", true), ("?", false), ("-", false), ("", false)] {
+            let mut socket = TcpStream::connect(server.address).await.unwrap();
+            socket.write_all(said.as_bytes()).await.unwrap();
+            if !said.is_empty() {
+                let _ =
+                    socket.write_all(b"GET /secure HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+            }
+            let answer = drain(&mut socket).await;
+            assert_eq!(answer.ends_with(b"true"), answered, "{said:?}");
+        }
+        let plain = start(short()).await;
+        let mut socket = TcpStream::connect(plain.address).await.unwrap();
+        ask(&mut socket, "/secure").await;
+        assert!(drain(&mut socket).await.ends_with(b"false"));
+    }
+
+    #[tokio::test]
+    async fn handshakes_above_the_limit_wait_for_their_turn_and_not_for_ever() {
+        let limits = Limits { handshakes: 1, handshake: Duration::from_secs(30), ..Limits::default() };
+        let server = start_with(OneByte, limits).await;
+        let silent = TcpStream::connect(server.address).await.unwrap();
+        let mut next = TcpStream::connect(server.address).await.unwrap();
+        next.write_all(b"+GET /secure HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let early = timeout(Duration::from_millis(50), next.read_u8()).await;
+        assert!(early.is_err(), "it is not its turn");
+        drop(silent);
+        assert!(drain(&mut next).await.ends_with(b"true"));
+
+        let limits = Limits { handshakes: 0, ..short() };
+        let server = start_with(OneByte, limits).await;
+        let mut never = TcpStream::connect(server.address).await.unwrap();
+        assert!(drain(&mut never).await.is_empty());
+        let mut open = TcpStream::connect(server.address).await.unwrap();
+        server.stop.cancel();
+        server.task.await.unwrap();
+        assert!(drain(&mut open).await.is_empty(), "a server that stops waits for no handshake");
     }
 
     #[tokio::test]

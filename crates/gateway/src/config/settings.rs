@@ -92,6 +92,7 @@ pub(crate) struct Config {
     pub http_listen: SocketAddr,
     /// Who may watch, of `[http]` and `[play]`.
     pub viewers: Viewers,
+    pub https_listen: Option<SocketAddr>,
     pub data_dir: PathBuf,
     pub hold: Duration,
     pub takeover: bool,
@@ -163,6 +164,7 @@ impl Default for Config {
             acme_directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
             http_listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
             viewers: Viewers::default(),
+            https_listen: None,
             data_dir: PathBuf::from("data"),
             hold: Duration::from_secs(30),
             takeover: true,
@@ -315,7 +317,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "tls.certificate",
-        help: "Certificate chain for rtmps:// and rtmpts://, PEM, the server's own first; needs tls.key. Both files are\n\
+        help: "Certificate chain for rtmps://, rtmpts:// and https://, PEM, the server's own first; needs tls.key. Both files are\n\
                read again when they change, or on SIGHUP.",
         get: |c| show_path(c.tls_certificate.as_deref()),
         set: |c, v| {
@@ -334,7 +336,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "tls.self_signed",
-        help: "Without another certificate, make one in data.dir/tls to try things out. OBS does not accept it.",
+        help: "Without another certificate, make one in data.dir/tls to try things out. OBS and browsers do not accept it.",
         get: |c| c.tls_self_signed.to_string(),
         set: |c, v| read_flag(v).map(|v| c.tls_self_signed = v),
     },
@@ -350,7 +352,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "tls.acme_domains",
         help: "Names for which a certificate is got from an ACME authority such as Let's Encrypt. It looks for this\n\
-               gateway on port 443 of each: rtmp.listen must have it. Who names some accepts the authority's terms.",
+               gateway on port 443 of each: http.tls_listen or rtmp.listen must have it. Who names some accepts the authority's terms.",
         get: |c| c.acme_domains.join(","),
         set: |c, v| {
             c.acme_domains = read_list(v);
@@ -387,6 +389,19 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     access::TRUSTED_PROXIES,
     access::ALLOWED_ORIGINS,
+    Setting {
+        key: "http.tls_listen",
+        help: "The same over TLS, with the certificate of [tls]: browsers and Apple's players speak HTTP/2 here alone. Such as\n\
+               \"0.0.0.0:443\" or \"0.0.0.0:8443\". Empty: not offered.",
+        get: |c| c.https_listen.map(|address| address.to_string()).unwrap_or_default(),
+        set: |c, v| match v.trim() {
+            "" => {
+                c.https_listen = None;
+                Ok(())
+            }
+            v => read_address(v).map(|v| c.https_listen = Some(v)),
+        },
+    },
     Setting {
         key: "data.dir",
         help: "Where streams and keys are kept (SQLite). Made if missing.",
@@ -630,6 +645,12 @@ pub(super) fn cross_check(config: &Config, faults: &mut Vec<Fault>) {
             ("tls.certificate", "tls.key")
         };
         fault(missing, format!("{given} is set, so this is needed, too"));
+    }
+    let no_certificate =
+        config.tls_certificate.is_none() && config.acme_domains.is_empty() && !config.tls_self_signed;
+    if config.https_listen.is_some() && no_certificate {
+        let what = "needs a certificate: tls.certificate and tls.key, tls.acme_domains, or tls.self_signed";
+        fault("http.tls_listen", what.to_owned());
     }
     if config.window < config.longest_segment * 3 {
         let (window, least) = (show_span(config.window), show_span(config.longest_segment * 3));

@@ -1,4 +1,4 @@
-//! Where the certificate for RTMPS comes from.
+//! Where the certificate for RTMPS and HTTPS comes from.
 //!
 //! ```text
 //!  tls.acme_domains ─▶ acme ───────────┐ until it has one:
@@ -9,16 +9,26 @@
 mod acme;
 mod self_signed;
 
-use std::{fs, io::IsTerminal, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    os::unix::fs::DirBuilderExt,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
-use ingest::tls::{CertificateFiles, Tls};
+use ingest::tls::{CertificateFiles, Tls, TlsStream};
 use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
 use sha2::{Digest, Sha256};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    net::TcpStream,
+    signal::unix::{Signal, SignalKind, signal},
+};
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -53,7 +63,7 @@ pub(crate) fn certificates(config: &Config) -> anyhow::Result<Option<Certificate
     let (files, self_signed) = match named {
         Some((certificate, key)) => {
             let files = CertificateFiles::load(certificate, key).context("tls.certificate and tls.key")?;
-            info!(certificate = %certificate.display(), sha256 = fingerprint(&files), "certificate for RTMPS");
+            info!(certificate = %certificate.display(), sha256 = fingerprint(&files), "certificate for RTMPS and HTTPS");
             (Some(files), false)
         }
         None if config.tls_self_signed => (Some(own(config)?), true),
@@ -78,8 +88,8 @@ fn own(config: &Config) -> anyhow::Result<Arc<CertificateFiles>> {
         info!(
             names = names.join(", "),
             sha256 = fingerprint(&files),
-            "made a self-signed certificate for RTMPS, to try things out. Encoders that do not check certificates take it, \
-             such as many cameras and older FFmpeg; OBS does not, it needs one from a certificate authority: \
+            "made a self-signed certificate for RTMPS and HTTPS, to try things out. Encoders that do not check certificates \
+             take it, such as many cameras and older FFmpeg; OBS and browsers do not, they need one from an authority: \
              tls.certificate and tls.key, or tls.acme_domains"
         );
     }
@@ -87,15 +97,23 @@ fn own(config: &Config) -> anyhow::Result<Arc<CertificateFiles>> {
 }
 
 impl Certificates {
-    /// For the listener.
+    /// For encoders.
     pub(crate) fn tls(&self) -> Tls {
-        let files = self.files.clone();
-        match (&self.acme, files) {
-            (None, Some(files)) => Tls::new(files),
+        self.below(Tls::new)
+    }
+
+    /// For viewers.
+    pub(crate) fn https(&self) -> Https {
+        Https(self.below(Tls::for_http))
+    }
+
+    fn below(&self, tls: impl FnOnce(Arc<dyn ResolvesServerCert>) -> Tls) -> Tls {
+        match (&self.acme, self.files.clone()) {
+            (None, Some(files)) => tls(files),
             (None, None) => unreachable!("there is a source of certificates, or there are no `Certificates`"),
             (Some(acme), files) => {
                 let acme = acme.resolver();
-                Tls::new(Arc::new(AcmeFirst { acme: acme.clone(), files })).with_acme(acme)
+                tls(Arc::new(AcmeFirst { acme: acme.clone(), files })).with_acme(acme)
             }
         }
     }
@@ -133,7 +151,7 @@ async fn follow(files: &CertificateFiles) {
             () = next(&mut hang_up) => true,
         };
         match files.refresh(force) {
-            Ok(true) => info!(sha256 = fingerprint(files), "the certificate for RTMPS has changed"),
+            Ok(true) => info!(sha256 = fingerprint(files), "the certificate has changed"),
             Ok(false) if force => info!("told to read the certificate again; it is the same"),
             Ok(false) => {}
             Err(error) => warn!(
@@ -169,6 +187,19 @@ fn fingerprint(files: &CertificateFiles) -> String {
     digest.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
 }
 
+/// TLS below HTTP.
+#[derive(Clone)]
+pub(crate) struct Https(Tls);
+
+impl origin::Security for Https {
+    type Stream = TlsStream<TcpStream>;
+    const SECURE: bool = true;
+
+    async fn secure(&self, socket: TcpStream) -> io::Result<Option<Self::Stream>> {
+        self.0.accept(socket).await
+    }
+}
+
 /// What ACME gave; until it has given something, the files.
 #[derive(Debug)]
 struct AcmeFirst {
@@ -196,20 +227,23 @@ pub(crate) fn examine(config: &Config) -> Result<String, String> {
         };
     }
     if !config.acme_domains.is_empty() {
-        let on_443 = config.rtmp_listen.iter().any(|address| address.port() == 443);
+        let on_443 =
+            config.rtmp_listen.iter().chain(&config.https_listen).any(|address| address.port() == 443);
         let domains = config.acme_domains.join(", ");
         return if on_443 {
             Ok(format!("a certificate for {domains} is asked for at {}", config.acme_directory))
         } else {
             Err(format!(
-                "tls.acme_domains ({domains}) needs a listener on port 443: add 0.0.0.0:443 to rtmp.listen"
+                "tls.acme_domains ({domains}) needs a listener on port 443: http.tls_listen = \"0.0.0.0:443\", or add it to rtmp.listen"
             ))
         };
     }
     if !config.tls_self_signed {
-        return Ok("no certificate: rtmps is not offered".to_owned());
+        return Ok("no certificate: neither rtmps nor https is offered".to_owned());
     }
     let path: &Path = &config.data_dir.join("tls").join(self_signed::CERTIFICATE);
     let state = if path.exists() { path.display().to_string() } else { "made at the first start".to_owned() };
-    Ok(format!("self-signed certificate ({state}): rtmps works with encoders that do not check it; OBS does"))
+    Ok(format!(
+        "self-signed certificate ({state}): rtmps and https work with programs that do not check it; OBS and browsers do"
+    ))
 }
