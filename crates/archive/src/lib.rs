@@ -21,6 +21,7 @@
 //! |---|---|---|
 //! | stream → recorder | one snapshot; its window | the recorder sees the newest, which holds all that is not older than the window |
 //! | recorder → store | [`Settings::queue_bytes`] | newest segments are lost: counted, logged every 30 s at most, gaps in the recording |
+//! | window → [`Shelf`] | [`ShelfSettings::queue_bytes`] | refused, counted: the segment stays with its owner |
 //! | store → viewer | one read of at most 4 MiB ahead | the viewer's connection is left unwritten, the store unread |
 
 pub mod index;
@@ -29,9 +30,11 @@ pub mod mp4;
 pub mod recorder;
 pub mod recording;
 mod samples;
+pub mod shelf;
 pub mod store;
 pub mod vod;
 
 pub use library::{Archive, Catalog, Keep, Row, Settings};
 pub use recorder::Feed;
+pub use shelf::{Board, Shelf, ShelfSettings};
 pub use store::{Store, StoreError, StoreSettings};
