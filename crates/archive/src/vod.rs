@@ -12,6 +12,7 @@ use std::{
 use hls::{
     bandwidth::Meter,
     playlist::{Multivariant, Sound, Variant},
+    presentation::Family,
     snapshot::Document,
 };
 use media::{FrameRate, MediaSpan, TICKS_PER_SECOND};
@@ -226,6 +227,7 @@ fn multivariant(
                 resolution: rendition.size,
                 frame_rate: rendition.frame_rate.and_then(|(num, den)| FrameRate::new(num, den)),
                 playable: true,
+                keyframes: None,
             }
         })
         .collect();
@@ -241,6 +243,10 @@ fn multivariant(
     let sounds = sounds.collect();
     (!variants.is_empty()).then(|| Multivariant {
         session: recording.header.session,
+        family: match recording.header.renditions.first().map(|rendition| rendition.container) {
+            Some(Container::Fmp4) => Family::Cmaf,
+            Some(Container::Ts) | None => Family::Ts,
+        },
         variants,
         sounds,
         captions: Vec::new(),

@@ -142,6 +142,8 @@ async fn serve(mut config: Config, flags: &ServeFlags) -> anyhow::Result<ExitCod
             window: config.window,
             pictures: config.pictures,
             min_segments: config.min_segments,
+            low_latency: config.low_latency,
+            part: config.part,
             wishes: wishes(&config),
             own_wishes: config
                 .streams

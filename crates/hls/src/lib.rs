@@ -15,6 +15,7 @@
 pub mod bandwidth;
 pub mod cmaf;
 pub mod cut;
+pub mod lowlatency;
 pub mod playlist;
 pub mod presentation;
 mod segment;

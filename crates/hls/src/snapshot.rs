@@ -10,11 +10,12 @@ use std::{
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use media::{Epoch, MediaSequence, StreamName};
+use media::{Epoch, MediaSequence, MediaSpan, StreamName};
 
 use crate::{
-    Opening, Part, Segment,
-    playlist::{Media, Multivariant},
+    Init, Opening, Part, Segment,
+    lowlatency::{Skip, Standing},
+    playlist::{Iframes, LowLatency, Media, Multivariant, Report},
     presentation::{Family, Role, VideoSpec},
 };
 
@@ -40,6 +41,7 @@ pub struct Snapshot {
     pub(crate) target_duration: u32,
     pub(crate) renditions: Vec<RenditionView>,
     pub(crate) multivariant: Option<Arc<LazyMultivariant>>,
+    pub(crate) low_latency: Option<Arc<LazyMultivariant>>,
 }
 
 /// One rendition as the snapshot holds it. A clone shares.
@@ -67,7 +69,20 @@ pub(crate) struct ViewInner {
     pub(crate) held: Arc<Vec<Arc<Segment>>>,
     pub(crate) first_listed: usize,
     pub(crate) open: Option<OpenSegment>,
-    pub(crate) playlist: OnceLock<Document>,
+    /// PART-TARGET, of fragmented MP4.
+    pub(crate) part_target: Option<MediaSpan>,
+    /// CAN-SKIP-UNTIL, where delta updates are offered.
+    pub(crate) skip_until: Option<MediaSpan>,
+    pub(crate) documents: Documents,
+}
+
+/// What was rendered of one state of a rendition.
+#[derive(Debug, Default)]
+pub(crate) struct Documents {
+    whole: OnceLock<Document>,
+    delta: OnceLock<Document>,
+    delta_of_dates: OnceLock<Document>,
+    iframes: OnceLock<Document>,
 }
 
 /// A segment of fragmented MP4 that has begun.
@@ -77,6 +92,13 @@ pub struct OpenSegment {
     pub opening: Opening,
     /// Its parts so far.
     pub parts: Vec<Part>,
+}
+
+impl OpenSegment {
+    /// How long its parts are together.
+    pub fn duration(&self) -> MediaSpan {
+        self.parts.iter().fold(MediaSpan::ZERO, |sum, part| sum + part.duration)
+    }
 }
 
 /// The multivariant playlist, rendered when first asked for.
@@ -89,6 +111,10 @@ pub(crate) struct LazyMultivariant {
 impl LazyMultivariant {
     pub(crate) fn new(values: Multivariant) -> Self {
         Self { values, document: OnceLock::new() }
+    }
+
+    fn document(&self) -> &Document {
+        self.document.get_or_init(|| Document::new(self.values.render()))
     }
 }
 
@@ -113,11 +139,52 @@ impl Snapshot {
         self.target_duration
     }
 
-    /// The multivariant playlist. `None` until every rendition knows its CODECS and its BANDWIDTH and one of them has a
-    /// segment. URIs inside are `{session}/{rendition}/index.m3u8`.
+    /// The multivariant playlist of transport streams. `None` until every rendition knows its CODECS and its BANDWIDTH and
+    /// one of them has a segment. URIs inside are `{session}/{rendition}/index.m3u8`.
     pub fn multivariant(&self) -> Option<&Document> {
-        let lazy = self.multivariant.as_deref()?;
-        Some(lazy.document.get_or_init(|| Document::new(lazy.values.render())))
+        self.multivariant.as_deref().map(LazyMultivariant::document)
+    }
+
+    /// The same of fragmented MP4, in low latency. `None` for ever where there is none.
+    pub fn low_latency(&self) -> Option<&Document> {
+        self.low_latency.as_deref().map(LazyMultivariant::document)
+    }
+
+    /// Whether some rendition is of that family.
+    pub fn has(&self, family: Family) -> bool {
+        self.renditions.iter().any(|view| view.family() == family)
+    }
+
+    /// A rendition's media playlist, or a delta update of it where that is offered. `None` while it has no segment, and
+    /// where there is no such rendition. URIs inside are `{number}.ts`, or those of fragmented MP4.
+    pub fn playlist(&self, id: &str, skip: Option<Skip>) -> Option<&Document> {
+        let view = self.rendition(id)?;
+        let inner = &*view.0;
+        // A list in low latency tells of its siblings: as fresh as they are when it is first asked for.
+        let reports = || match inner.part_target {
+            Some(_) => self.siblings(view).filter_map(RenditionView::report).collect(),
+            None => Vec::new(),
+        };
+        if view.listed().is_empty() && view.open().is_none_or(|open| open.parts.is_empty()) {
+            return None;
+        }
+        let rendered = |document: fn(&Documents) -> &OnceLock<Document>| {
+            document(&inner.documents).get_or_init(|| {
+                let reports = reports();
+                let list = view.media(&reports);
+                Document::new(skip.map_or_else(|| list.render(), |skip| list.render_delta(skip)))
+            })
+        };
+        Some(match skip {
+            None => rendered(|documents| &documents.whole),
+            Some(Skip::Segments) => rendered(|documents| &documents.delta),
+            Some(Skip::SegmentsAndDates) => rendered(|documents| &documents.delta_of_dates),
+        })
+    }
+
+    /// The other renditions of the same family.
+    fn siblings<'a>(&'a self, view: &'a RenditionView) -> impl Iterator<Item = &'a RenditionView> {
+        self.renditions.iter().filter(|other| other.family() == view.family() && !other.is(view))
     }
 
     /// All renditions, in the order they were declared.
@@ -137,22 +204,79 @@ impl RenditionView {
         &self.0.id
     }
 
-    /// Its media playlist. `None` while it has no segment. URIs inside are `{number}.ts`.
-    pub fn playlist(&self) -> Option<&Document> {
+    /// What its list says.
+    fn media<'a>(&'a self, reports: &'a [Report]) -> Media<'a> {
         let inner = &*self.0;
-        let listed = self.listed();
-        if listed.is_empty() {
+        Media {
+            target_duration: inner.target_duration,
+            discontinuity_sequence: inner.discontinuity_sequence,
+            segments: self.listed(),
+            ended: inner.ended,
+            low_latency: inner.part_target.map(|part_target| LowLatency {
+                part_target,
+                skip_until: inner.skip_until,
+                open: self.open(),
+                next: self.next(),
+                reports,
+            }),
+        }
+    }
+
+    /// The list of its keyframes. `None` for sound alone, and while it has no segment.
+    pub fn iframes(&self) -> Option<&Document> {
+        let inner = &*self.0;
+        let segments = self.listed();
+        if inner.video.is_none() || segments.is_empty() {
             return None;
         }
-        Some(inner.playlist.get_or_init(|| {
-            let list = Media {
+        Some(inner.documents.iframes.get_or_init(|| {
+            let list = Iframes {
                 target_duration: inner.target_duration,
                 discontinuity_sequence: inner.discontinuity_sequence,
-                segments: listed,
+                segments,
                 ended: inner.ended,
+                fragmented: inner.family == Family::Cmaf,
             };
             Document::new(list.render())
         }))
+    }
+
+    /// What the lists of its siblings say of it.
+    fn report(&self) -> Option<Report> {
+        let uri = format!("../{}/index.m3u8", self.id());
+        let (sequence, parts) = match self.open().filter(|open| !open.parts.is_empty()) {
+            Some(open) => (open.opening.sequence, open.parts.len()),
+            None => {
+                let last = self.listed().last()?;
+                (last.sequence, last.parts.len())
+            }
+        };
+        let part = parts.checked_sub(1).and_then(|last| u32::try_from(last).ok());
+        Some(Report { uri, sequence, part })
+    }
+
+    /// How far it is, for those who ask for what is to come.
+    pub fn standing(&self) -> Standing {
+        let count = |parts: &[Part]| u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        let last = self.listed().last();
+        Standing {
+            last: last.map(|last| last.sequence),
+            last_parts: last.map_or(0, |last| count(&last.parts)),
+            open_parts: self.open().map_or(0, |open| count(&open.parts)),
+            first: self.next(),
+            part_target: self.0.part_target,
+            can_skip: self.0.part_target.is_some() && self.0.skip_until.is_some(),
+            ended: self.0.ended,
+        }
+    }
+
+    /// The number of the segment that has begun or will begin next.
+    fn next(&self) -> MediaSequence {
+        match (self.open(), self.newest()) {
+            (Some(open), _) => open.opening.sequence,
+            (None, Some(newest)) => newest.next(),
+            (None, None) => MediaSequence(0),
+        }
     }
 
     /// Segments in the list now, in order; gaps included.
@@ -165,6 +289,11 @@ impl RenditionView {
     pub fn segment(&self, sequence: MediaSequence) -> Option<&Arc<Segment>> {
         let at = self.0.held.binary_search_by_key(&sequence, |segment| segment.sequence).ok()?;
         self.0.held.get(at)
+    }
+
+    /// Whether this is the same view: nothing of the rendition has changed.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// What its segments are.
@@ -189,6 +318,13 @@ impl RenditionView {
             _ => &self.segment(sequence)?.parts,
         };
         parts.get(index as usize)
+    }
+
+    /// The header of that name, which some segment needs that is held or open.
+    pub fn init(&self, name: &str) -> Option<&Arc<Init>> {
+        let open = self.open().map(|open| &open.opening.init);
+        let held = self.0.held.iter().rev().filter_map(|segment| segment.init.as_ref());
+        open.into_iter().chain(held).find(|init| init.name == name)
     }
 
     /// Picture size and rate; `None` for sound alone.

@@ -8,7 +8,10 @@ use std::{
 };
 
 use flate2::Compression;
-use hls::snapshot::{Phase, RenditionView, Snapshot};
+use hls::{
+    presentation::Family,
+    snapshot::{Phase, RenditionView, Snapshot},
+};
 use serde::Serialize;
 
 use crate::{
@@ -137,7 +140,7 @@ pub(crate) fn state(snapshot: &Snapshot) -> &'static str {
 }
 
 fn stream(face: &Face, now: Now) -> Stream<'_> {
-    let Face { snapshot, info, audience, pictures } = face;
+    let Face { snapshot, info, audience, pictures, beats: _ } = face;
     let name = snapshot.name().as_str();
     let since = since(snapshot, info);
     Stream {
@@ -157,7 +160,12 @@ fn stream(face: &Face, now: Now) -> Stream<'_> {
         source: &info.source,
         encoder: info.encoder.as_deref(),
         publisher: info.publisher.as_ref().map(publisher),
-        renditions: snapshot.renditions().iter().map(|view| rendition(view, info)).collect(),
+        renditions: snapshot
+            .renditions()
+            .iter()
+            .filter(|view| view.family() == Family::Ts)
+            .map(|view| rendition(view, info))
+            .collect(),
         notes: &info.notes,
         counters: &info.counters,
     }

@@ -22,6 +22,7 @@
 pub mod access;
 mod api;
 mod audience;
+mod beats;
 mod exposition;
 mod headers;
 mod info;

@@ -13,7 +13,7 @@ use hls::snapshot::Snapshot;
 use media::{Epoch, StreamName};
 use tokio::sync::watch;
 
-use crate::{audience::Audience, info::StreamInfo, pictures::Pictures};
+use crate::{audience::Audience, beats::Beats, info::StreamInfo, pictures::Pictures};
 
 /// All streams that can be watched. Clones share one list.
 #[derive(Clone, Default)]
@@ -40,6 +40,7 @@ pub(crate) struct Face {
     pub(crate) info: Arc<StreamInfo>,
     pub(crate) audience: Arc<Audience>,
     pub(crate) pictures: Arc<Pictures>,
+    pub(crate) beats: Arc<Beats>,
 }
 
 /// The right to say what a stream is like now. Dropping it takes the stream off the list.
@@ -65,6 +66,7 @@ impl Library {
             info: Arc::default(),
             audience: Arc::default(),
             pictures: Arc::default(),
+            beats: Arc::new(Beats::new()),
         });
         let mut shelf = self.shelf();
         let ticket = shelf.next_ticket;
@@ -127,7 +129,11 @@ impl Listing {
 
     /// Shows a new snapshot and wakes the requests that wait for it. Never blocks on readers.
     pub fn update(&self, snapshot: Arc<Snapshot>) {
-        self.face.send_modify(|face| face.snapshot = snapshot);
+        let before = self.face.borrow().snapshot.clone();
+        self.face.send_modify(|face| face.snapshot = snapshot.clone());
+        // After the snapshot is there to be read.
+        let beats = self.face.borrow().beats.clone();
+        beats.moved(&before, &snapshot);
     }
 
     /// Replaces the story told by the API.
@@ -152,6 +158,7 @@ impl Listing {
 
 impl Drop for Listing {
     fn drop(&mut self) {
+        let beats = self.face.borrow().beats.clone();
         let mut shelf = self.library.shelf();
         if let Some(slots) = shelf.streams.get_mut(&self.name) {
             slots.retain(|slot| slot.ticket != self.ticket);
@@ -159,5 +166,7 @@ impl Drop for Listing {
                 shelf.streams.remove(&self.name);
             }
         }
+        drop(shelf);
+        beats.stop();
     }
 }

@@ -1,5 +1,6 @@
 //! What a path asks for. Pure: the router looks up and answers, this only reads.
 
+use hls::presentation::Family;
 use media::{Epoch, MediaSequence, StreamName};
 
 /// A path, read. Names borrow from it.
@@ -15,6 +16,8 @@ pub enum Route<'a> {
     Asset(&'a str),
     /// `/live/{name}/index.m3u8`.
     Multivariant(&'a str),
+    /// `/live/{name}/ll.m3u8`: the same of fragmented MP4, in low latency.
+    LowLatency(&'a str),
     /// `/live/{name}/thumbnail.jpg`.
     Thumbnail(&'a str),
     /// `/live/{name}/poster.jpg`.
@@ -25,8 +28,14 @@ pub enum Route<'a> {
     Sheet(&'a str, u64),
     /// `/live/{name}/{session}/{rendition}/index.m3u8`.
     Playlist(RenditionPath<'a>),
-    /// `/live/{name}/{session}/{rendition}/{msn}.ts`.
-    Segment(RenditionPath<'a>, MediaSequence),
+    /// `/live/{name}/{session}/{rendition}/iframes.m3u8`.
+    Iframes(RenditionPath<'a>),
+    /// `/live/{name}/{session}/{rendition}/{msn}.ts`, or `.m4s` where it is fragmented MP4.
+    Segment(RenditionPath<'a>, MediaSequence, Family),
+    /// `/live/{name}/{session}/{rendition}/{msn}.{part}.m4s`.
+    Part(RenditionPath<'a>, MediaSequence, u32),
+    /// `/live/{name}/{session}/{rendition}/init-{hash}.mp4`.
+    Init(RenditionPath<'a>, &'a str),
     /// `/api/v1/streams`.
     Streams,
     /// `/api/v1/streams/{name}`.
@@ -77,6 +86,7 @@ impl<'a> Route<'a> {
             ["api", "v1", "streams"] => Self::Streams,
             ["api", "v1", "streams", name] if is_name(name) => Self::Stream(name),
             ["live", name, "index.m3u8"] if is_name(name) => Self::Multivariant(name),
+            ["live", name, "ll.m3u8"] if is_name(name) => Self::LowLatency(name),
             ["live", name, "thumbnail.jpg"] if is_name(name) => Self::Thumbnail(name),
             ["live", name, "poster.jpg"] if is_name(name) => Self::Poster(name),
             ["live", name, "storyboard.vtt"] if is_name(name) => Self::Storyboard(name),
@@ -87,15 +97,31 @@ impl<'a> Route<'a> {
             ["live", name, session, rendition, file] if is_name(name) && is_file(rendition) => {
                 let Some(session) = number(session).map(Epoch) else { return Self::Unknown };
                 let place = RenditionPath { name, session, rendition };
-                if file == "index.m3u8" {
-                    return Self::Playlist(place);
-                }
-                match file.strip_suffix(".ts").and_then(number) {
-                    Some(sequence) => Self::Segment(place, MediaSequence(sequence)),
-                    None => Self::Unknown,
-                }
+                Self::of_rendition(place, file).unwrap_or(Self::Unknown)
             }
             _ => Self::Unknown,
+        }
+    }
+
+    fn of_rendition(place: RenditionPath<'a>, file: &'a str) -> Option<Self> {
+        match file {
+            "index.m3u8" => return Some(Self::Playlist(place)),
+            "iframes.m3u8" => return Some(Self::Iframes(place)),
+            _ if file.starts_with("init-") && file.ends_with(".mp4") && is_file(file) => {
+                return Some(Self::Init(place, file));
+            }
+            _ => {}
+        }
+        if let Some(stem) = file.strip_suffix(".ts") {
+            return Some(Self::Segment(place, MediaSequence(number(stem)?), Family::Ts));
+        }
+        let stem = file.strip_suffix(".m4s")?;
+        match stem.split_once('.') {
+            None => Some(Self::Segment(place, MediaSequence(number(stem)?), Family::Cmaf)),
+            Some((sequence, part)) => {
+                let part = u32::try_from(number(part)?).ok()?;
+                Some(Self::Part(place, MediaSequence(number(sequence)?), part))
+            }
         }
     }
 
@@ -105,12 +131,17 @@ impl<'a> Route<'a> {
             Self::Watch(name)
             | Self::Embed(name)
             | Self::Multivariant(name)
+            | Self::LowLatency(name)
             | Self::Stream(name)
             | Self::Thumbnail(name)
             | Self::Poster(name)
             | Self::Storyboard(name)
             | Self::Sheet(name, _) => Some(name),
-            Self::Playlist(place) | Self::Segment(place, _) => Some(place.name),
+            Self::Playlist(place)
+            | Self::Iframes(place)
+            | Self::Segment(place, ..)
+            | Self::Part(place, ..)
+            | Self::Init(place, _) => Some(place.name),
             _ => None,
         }
     }
@@ -120,9 +151,10 @@ impl<'a> Route<'a> {
         match self {
             Self::Home | Self::Watch(_) | Self::Embed(_) => "page",
             Self::Asset(_) => "asset",
-            Self::Multivariant(_) => "multivariant",
-            Self::Playlist(_) => "playlist",
-            Self::Segment(..) => "segment",
+            Self::Multivariant(_) | Self::LowLatency(_) => "multivariant",
+            Self::Playlist(_) | Self::Iframes(_) => "playlist",
+            Self::Segment(..) | Self::Init(..) => "segment",
+            Self::Part(..) => "part",
             Self::Thumbnail(_) | Self::Poster(_) | Self::Storyboard(_) | Self::Sheet(..) => "picture",
             Self::Streams | Self::Stream(_) => "api",
             Self::Health | Self::Ready => "health",
@@ -165,8 +197,13 @@ mod tests {
             ("/assets/index-B4x_9.js", Route::Asset("index-B4x_9.js")),
             ("/live/show/index.m3u8", Route::Multivariant("show")),
             ("/live/show/17/720p/index.m3u8", Route::Playlist(PLACE)),
-            ("/live/show/17/720p/0.ts", Route::Segment(PLACE, MediaSequence(0))),
-            ("/live/show/17/720p/1042.ts", Route::Segment(PLACE, MediaSequence(1042))),
+            ("/live/show/ll.m3u8", Route::LowLatency("show")),
+            ("/live/show/17/720p/iframes.m3u8", Route::Iframes(PLACE)),
+            ("/live/show/17/720p/0.ts", Route::Segment(PLACE, MediaSequence(0), Family::Ts)),
+            ("/live/show/17/720p/1042.ts", Route::Segment(PLACE, MediaSequence(1042), Family::Ts)),
+            ("/live/show/17/720p/1042.m4s", Route::Segment(PLACE, MediaSequence(1042), Family::Cmaf)),
+            ("/live/show/17/720p/1042.0.m4s", Route::Part(PLACE, MediaSequence(1042), 0)),
+            ("/live/show/17/720p/init-0123abcd.mp4", Route::Init(PLACE, "init-0123abcd.mp4")),
             ("/live/show/thumbnail.jpg", Route::Thumbnail("show")),
             ("/live/show/poster.jpg", Route::Poster("show")),
             ("/live/show/storyboard.vtt", Route::Storyboard("show")),
@@ -221,6 +258,13 @@ mod tests {
             "/live/show/17/720p/01.ts",
             "/live/show/17/720p/.ts",
             "/live/show/17/720p/1.mp4",
+            "/live/show/17/720p/1.0.ts",
+            "/live/show/17/720p/1..m4s",
+            "/live/show/17/720p/1.00.m4s",
+            "/live/show/17/720p/1.0.0.m4s",
+            "/live/show/17/720p/1.4294967296.m4s",
+            "/live/show/17/720p/init-.mp5",
+            "/live/show/17/720p/init-a/b.mp4",
             "/live/show/17/720p/99999999999999999999.ts",
             "/live/show/17/720p/1.ts/",
             "/live/show/17/720p/1.ts/2/3/4/5",

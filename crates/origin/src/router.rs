@@ -27,11 +27,11 @@ use crate::{
     exposition,
     headers::Ask,
     library::{Face, Library},
-    live::{self, Verdict},
+    live::{self, Patience, Verdict},
     page::{Framing, Page},
     pictures::{self, Pictures},
     reply::{NEVER, Reply, set},
-    route::Route,
+    route::{RenditionPath, Route},
     server::OverTls,
 };
 
@@ -41,7 +41,8 @@ pub struct Settings {
     /// How long a request for a playlist waits for a stream that is starting; then it is told to come again. Below the
     /// 10 s that hls.js waits for a first byte.
     pub start_wait: Duration,
-    /// How many requests may wait so at once; more are told to come again at once.
+    /// How many requests may wait so at once, or for what a list in low latency promised; more are told to come again at
+    /// once. Each takes a few hundred bytes beyond its connection.
     pub waiting_limit: usize,
     /// Where encoders publish, for the page's instructions; `None` while that is unknown.
     pub rtmp_port: Option<u16>,
@@ -55,7 +56,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             start_wait: Duration::from_secs(6),
-            waiting_limit: 4096,
+            waiting_limit: 65_536,
             rtmp_port: Some(1935),
             access: Arc::default(),
             readiness: Readiness::default(),
@@ -121,9 +122,12 @@ pub(crate) fn with_page(
     describe_counter!("sluice_http_response_bytes_total", "bytes of HTTP response bodies, by kind of route");
     describe_counter!(
         "sluice_http_waits_refused_total",
-        "requests that could not wait for a starting stream"
+        "requests that could not wait, because too many did"
     );
-    describe_gauge!("sluice_http_waiting", "requests that wait for a starting stream");
+    describe_gauge!(
+        "sluice_http_waiting",
+        "requests that wait for a starting stream, or for what comes next"
+    );
     let waiting = Semaphore::new(settings.waiting_limit);
     let origin = Arc::new(Origin { library, settings, metrics, page, waiting });
     Router::new().fallback(answer).with_state(origin)
@@ -173,31 +177,39 @@ impl Origin {
             Route::Asset(file) => self.page.asset(file, ask),
             Route::Multivariant(name) => {
                 let find = || self.library.newest(name);
-                self.listed(name, find, live::no_stream, |snapshot| live::multivariant(snapshot, ask)).await
+                let look = |snapshot: &Snapshot| live::multivariant(snapshot, ask);
+                self.listed(name, None, find, live::no_stream, look).await
             }
             Route::Playlist(place) => {
                 let find = || self.library.session(place.name, place.session);
                 if let Some(face) = find() {
                     saw(&face.borrow().clone(), request);
                 }
-                let missing = if self.library.newest(place.name).is_some() {
-                    live::no_session
-                } else {
-                    live::no_stream
-                };
-                self.listed(place.name, find, missing, |snapshot| {
-                    live::playlist(snapshot, place.rendition, ask)
-                })
-                .await
+                let query = request.uri.query().unwrap_or_default();
+                let look = |snapshot: &Snapshot| live::playlist(snapshot, place.rendition, query, ask);
+                self.listed(place.name, Some(place.rendition), find, self.no_session(&place), look).await
             }
-            Route::Segment(place, sequence) => match self.library.session(place.name, place.session) {
-                Some(face) => {
-                    let snapshot = Arc::clone(&face.borrow().snapshot);
-                    live::segment(&snapshot, place.rendition, sequence, ask)
-                }
-                None if self.library.newest(place.name).is_some() => live::no_session(place.name),
-                None => live::no_stream(place.name),
-            },
+            Route::Segment(place, sequence, family) => self.of_session(&place, |snapshot| {
+                live::segment(snapshot, place.rendition, sequence, family, ask)
+            }),
+            Route::Part(place, sequence, index) => {
+                let find = || self.library.session(place.name, place.session);
+                let look = |snapshot: &Snapshot| live::part(snapshot, place.rendition, sequence, index, ask);
+                self.listed(place.name, Some(place.rendition), find, self.no_session(&place), look).await
+            }
+            Route::Init(place, file) => {
+                self.of_session(&place, |snapshot| live::init(snapshot, place.rendition, file, ask))
+            }
+            Route::LowLatency(name) => {
+                let look = |snapshot: &Snapshot| live::low_latency(snapshot, ask);
+                self.listed(name, None, || self.library.newest(name), live::no_stream, look).await
+            }
+            Route::Iframes(place) => {
+                let find = || self.library.session(place.name, place.session);
+                let query = request.uri.query().unwrap_or_default();
+                let look = |snapshot: &Snapshot| live::iframes(snapshot, place.rendition, query, ask);
+                self.listed(place.name, Some(place.rendition), find, self.no_session(&place), look).await
+            }
             Route::Thumbnail(name) => {
                 self.pictured(name, |pictures| pictures::single(name, pictures.thumbnail.as_ref(), ask))
             }
@@ -243,6 +255,22 @@ impl Origin {
         all
     }
 
+    /// What is said of a session that is not there.
+    fn no_session(&self, place: &RenditionPath<'_>) -> fn(&str) -> Reply {
+        if self.library.newest(place.name).is_some() { live::no_session } else { live::no_stream }
+    }
+
+    /// Answers from a session's snapshot as it is.
+    fn of_session(&self, place: &RenditionPath<'_>, answer: impl FnOnce(&Snapshot) -> Reply) -> Reply {
+        match self.library.session(place.name, place.session) {
+            Some(face) => {
+                let snapshot = Arc::clone(&face.borrow().snapshot);
+                answer(&snapshot)
+            }
+            None => self.no_session(place)(place.name),
+        }
+    }
+
     /// Answers from a stream's pictures.
     fn pictured(&self, name: &str, answer: impl FnOnce(&Pictures) -> Reply) -> Reply {
         match self.library.newest(name) {
@@ -254,35 +282,60 @@ impl Origin {
         }
     }
 
-    /// Answers from a stream's snapshot as soon as one has the answer, and gives up after [`Settings::start_wait`].
+    /// Answers from a stream's snapshot as soon as one has the answer, and gives up when it may wait no longer. What is
+    /// said of one `rendition` is looked at again when that one has gone on.
     async fn listed(
         &self,
         name: &str,
+        rendition: Option<&str>,
         find: impl Fn() -> Option<watch::Receiver<Face>>,
         missing: fn(&str) -> Reply,
         look: impl Fn(&Snapshot) -> Verdict,
     ) -> Reply {
-        let deadline = tokio::time::Instant::now() + self.settings.start_wait;
+        let asked = tokio::time::Instant::now();
         let mut waiting = None;
         loop {
             let Some(mut face) = find() else { return missing(name) };
             // A newer session of the name may come to stand before this one: it is looked for again at each change.
             // The snapshot is taken out: nothing holds the channel's lock while an answer is made.
-            let snapshot = Arc::clone(&face.borrow_and_update().snapshot);
-            if let Verdict::Answer(reply) = look(&snapshot) {
-                return reply;
+            let (snapshot, beats) = {
+                let face = face.borrow_and_update();
+                (Arc::clone(&face.snapshot), Arc::clone(&face.beats))
+            };
+            let patience = match look(&snapshot) {
+                Verdict::Answer(reply) => return reply,
+                Verdict::Wait(patience) => patience,
+            };
+            let mut heart =
+                rendition.filter(|id| snapshot.rendition(id).is_some()).and_then(|id| beats.listen(id));
+            if heart.is_some() {
+                // It may have moved before it was listened to.
+                let now = Arc::clone(&face.borrow().snapshot);
+                if let Verdict::Answer(reply) = look(&now) {
+                    return reply;
+                }
             }
+            let (limit, too_late): (_, fn(&str) -> Reply) = match patience {
+                Patience::Start => (self.settings.start_wait, live::still_starting),
+                Patience::Held(limit) => (limit, live::stands_still),
+            };
             if waiting.is_none() {
                 waiting = Waiting::begin(&self.waiting);
                 if waiting.is_none() {
                     counter!("sluice_http_waits_refused_total").increment(1);
-                    return live::still_starting(name);
+                    return too_late(name);
                 }
             }
+            let moved = async {
+                match &mut heart {
+                    Some(heart) => heart.changed().await.is_ok(),
+                    None => face.changed().await.is_ok(),
+                }
+            };
             tokio::select! {
-                _ = face.changed() => {}
-                () = self.settings.readiness.draining() => return live::still_starting(name),
-                () = sleep_until(deadline) => return live::still_starting(name),
+                _ = moved => {}
+                () = self.settings.readiness.draining() => return too_late(name),
+                () = sleep_until(asked + limit) => return too_late(name),
             }
         }
     }

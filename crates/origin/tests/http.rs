@@ -61,6 +61,7 @@ impl Show {
             window: MediaSpan::from_millis(12_000),
             min_segments: 6,
             discontinuity_sequence: 0,
+            part_target: MediaSpan::from_millis(500),
         };
         let mut presentation =
             Presentation::new(settings, vec![rendition("720p", 1280, 720), rendition("360p", 640, 360)]);

@@ -162,6 +162,7 @@ impl Stream {
             window: MediaSpan::from_millis(120_000),
             min_segments: 6,
             discontinuity_sequence: 0,
+            part_target: MediaSpan::from_millis(500),
         };
         let specs = vec![
             RenditionSpec {

@@ -5,6 +5,7 @@
 
 pub(crate) mod access;
 mod captions;
+mod delivery;
 mod encoding;
 mod limits;
 mod recording;
@@ -22,7 +23,9 @@ pub(crate) use streams::OwnSettings;
 
 /// Every setting, in the order of the example file.
 fn all() -> impl Iterator<Item = &'static Setting> {
-    settings::SETTINGS.iter().chain(encoding::SETTINGS).chain(recording::SETTINGS).chain(limits::SETTINGS)
+    let pages =
+        [settings::SETTINGS, delivery::SETTINGS, encoding::SETTINGS, recording::SETTINGS, limits::SETTINGS];
+    pages.into_iter().flatten()
 }
 
 /// One thing that is wrong with the configuration.

@@ -114,6 +114,8 @@ pub(crate) struct Config {
     pub window: Duration,
     pub pictures: Duration,
     pub min_segments: usize,
+    pub low_latency: bool,
+    pub part: Duration,
     pub ladder: bool,
     pub rungs: Vec<(u32, u64)>,
     pub preset: Preset,
@@ -184,6 +186,8 @@ impl Default for Config {
             window: Duration::from_secs(120),
             pictures: Duration::from_secs(5),
             min_segments: 6,
+            low_latency: false,
+            part: Duration::from_millis(500),
             ladder: true,
             rungs: Vec::new(),
             preset: Preset::Auto,
@@ -549,38 +553,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
         help: "Notifications that wait to be delivered; more are dropped.",
         get: |c| c.webhooks.queue.to_string(),
         set: |c, v| read_count(v, 1, 100_000).map(|v| c.webhooks.queue = v),
-    },
-    Setting {
-        key: "hls.segment",
-        help: "Length of a segment. Viewers are about three of them behind.",
-        get: |c| show_span(c.segment),
-        set: |c, v| read_span(v, 1, 30).map(|v| c.segment = v),
-    },
-    Setting {
-        key: "hls.longest_segment",
-        help: "Sources with keyframes further apart than this are encoded in every rung, their own size included.",
-        get: |c| show_span(c.longest_segment),
-        set: |c, v| read_span(v, 1, 60).map(|v| c.longest_segment = v),
-    },
-    Setting {
-        key: "hls.captions",
-        help: "Closed captions (CEA-608/708) that viewers are offered. \"auto\": those that are seen in the pictures; players that\n\
-               came before the first ones learn of them when they come anew. \"CC1:en,CC2:es\" or \"CC1:en:English\": these from\n\
-               the start, whatever is seen. \"off\": none. The captions themselves reach every rung in any case.",
-        get: |c| c.captions.to_string(),
-        set: |c, v| Captions::read(v).map(|v| c.captions = v),
-    },
-    Setting {
-        key: "hls.window",
-        help: "Length of the live playlist. Its segments stay in memory, and for as long again after they leave it.",
-        get: |c| show_span(c.window),
-        set: |c, v| read_span(v, 6, 86_400).map(|v| c.window = v),
-    },
-    Setting {
-        key: "hls.min_segments",
-        help: "The live playlist never holds fewer segments than this.",
-        get: |c| c.min_segments.to_string(),
-        set: |c, v| read_count(v, 3, 10_000).map(|v| c.min_segments = v),
     },
     Setting {
         key: "log.filter",

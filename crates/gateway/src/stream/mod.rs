@@ -40,11 +40,15 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use hls::cmaf::part_target;
 use ingest::{FromPublisher, PlayDecision, Transport};
-use media::StreamName;
+use media::{FrameRate, MediaSpan, StreamName};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use transcode::{Fault, Isolation, Sandbox, ladder::Wishes};
+use transcode::{
+    Fault, Isolation, Sandbox,
+    ladder::{Plan, Rung, Wishes},
+};
 
 use crate::{
     config::{Captions, OnShutdown},
@@ -91,6 +95,10 @@ pub(crate) struct Settings {
     pub window: Duration,
     /// See `pictures.interval`; zero for none.
     pub pictures: Duration,
+    /// See `hls.low_latency`.
+    pub low_latency: bool,
+    /// See `hls.part`.
+    pub part: Duration,
     /// See `hls.min_segments`.
     pub min_segments: usize,
     /// What the operator wants of ladders.
@@ -114,6 +122,20 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// PART-TARGET of a stream with these rungs: a little more than what was asked for. RTMP's times are whole milliseconds,
+    /// and 15 frames at 29.97 a second are half a second and half a millisecond; without that each part would be a frame
+    /// shorter, and each segment end with a part of one or two frames.
+    pub(crate) fn part_target(&self, plan: &Plan) -> MediaSpan {
+        let frame = |rung: &Rung| {
+            let rate = rung.frame_rate.map_or(0.0, FrameRate::as_f64);
+            if rate > 0.0 { Duration::from_secs_f64(1.0 / rate).into() } else { MediaSpan::ZERO }
+        };
+        // The longest usual frame of sound: HE-AAC at 24 kHz is rarer than slow pictures.
+        let sound = MediaSpan::from_samples(1024, 44_100);
+        let frames: Vec<_> = plan.rungs.iter().map(frame).chain([sound]).collect();
+        part_target((self.part + self.part / 50).into(), &frames)
+    }
+
     /// What the operator wants of a stream's ladder.
     pub(crate) fn wishes_of(&self, name: &StreamName) -> &Wishes {
         let own = self.own_wishes.iter().find(|(pattern, _)| pattern.matches(name.as_str()));

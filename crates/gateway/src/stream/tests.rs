@@ -65,6 +65,8 @@ impl Show {
             window: Duration::from_secs(120),
             pictures: Duration::from_secs(1),
             min_segments: 6,
+            low_latency: false,
+            part: Duration::from_millis(500),
             wishes,
             own_wishes: Vec::new(),
             isolation: Isolation::Thread,

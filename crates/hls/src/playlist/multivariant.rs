@@ -1,9 +1,11 @@
-//! The multivariant playlist (RFC 8216 §4.3.4): sound and picture muxed in every variant, further sounds beside them,
-//! closed captions inside the pictures.
+//! The multivariant playlist (RFC 8216 §4.3.4): of transport streams, with the sound in every variant and further ones
+//! beside them, or of fragmented MP4, with all sounds beside the pictures; closed captions inside the pictures.
 
 use std::fmt::Write;
 
 use media::{Epoch, FrameRate, captions::Service};
+
+use crate::presentation::Family;
 
 /// The rate a player should start at when it knows nothing of the network, in bits a second (Apple's authoring
 /// specification, 1.32: about 2 Mbit/s).
@@ -14,9 +16,11 @@ const START_BPS: f64 = 2_000_000.0;
 pub struct Multivariant {
     /// First part of the variants' URIs.
     pub session: Epoch,
+    /// What its renditions are.
+    pub family: Family,
     /// One per rendition, in any order.
     pub variants: Vec<Variant>,
-    /// The sounds that viewers may choose from, the one in the variants first; empty when there is but that.
+    /// The sounds that viewers may choose from, the usual one first; empty when there is but one that is in the variants.
     pub sounds: Vec<Sound>,
     /// Closed captions that are in every variant's pictures; with none, CLOSED-CAPTIONS=NONE is told of all variants,
     /// since AVPlayer else offers a track that is empty.
@@ -69,6 +73,17 @@ pub struct Variant {
     pub frame_rate: Option<FrameRate>,
     /// Its newest segment has media, so that a player may start on it.
     pub playable: bool,
+    /// Its keyframes alone, in a list of their own; `None` for sound alone.
+    pub keyframes: Option<Keyframes>,
+}
+
+/// One EXT-X-I-FRAME-STREAM-INF.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Keyframes {
+    /// BANDWIDTH in bits a second, when they are read at the pace of the stream.
+    pub bandwidth: u64,
+    /// CODECS of the pictures.
+    pub codecs: String,
 }
 
 impl Multivariant {
@@ -91,10 +106,13 @@ impl Multivariant {
         let mut out = String::with_capacity(64 + order.len() * 192);
         // Groups came with version 4, services of CEA-708 with version 7 (RFC 8216 §7).
         let dtvcc = self.captions.iter().any(|one| matches!(one.service, Service::Dtvcc(_)));
-        let version = match (self.sounds.is_empty(), self.captions.is_empty()) {
+        // EXT-X-I-FRAME-STREAM-INF with 4, fragmented MP4 with 6.
+        let keyframes = order.iter().any(|variant| variant.keyframes.is_some());
+        let version = match self.family {
             _ if dtvcc => 7,
-            (true, true) => 3,
-            _ => 4,
+            Family::Cmaf => 6,
+            Family::Ts if self.sounds.is_empty() && self.captions.is_empty() && !keyframes => 3,
+            Family::Ts => 4,
         };
         write!(out, "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-INDEPENDENT-SEGMENTS\n")
             .expect("a String takes every write");
@@ -104,8 +122,11 @@ impl Multivariant {
         for captions in &self.captions {
             captions.write(&mut out).expect("a String takes every write");
         }
-        for variant in order {
+        for variant in &order {
             variant.write(self, &mut out).expect("a String takes every write");
+        }
+        for variant in &order {
+            variant.write_keyframes(self.session, &mut out).expect("a String takes every write");
         }
         out
     }
@@ -172,6 +193,15 @@ impl Variant {
         }
         writeln!(out, "\n{}/{}/index.m3u8", list.session, self.id)
     }
+
+    fn write_keyframes(&self, session: Epoch, out: &mut String) -> std::fmt::Result {
+        let Some(Keyframes { bandwidth, codecs }) = &self.keyframes else { return Ok(()) };
+        write!(out, "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={bandwidth},CODECS=\"{codecs}\"")?;
+        if let Some((width, height)) = self.resolution {
+            write!(out, ",RESOLUTION={width}x{height}")?;
+        }
+        writeln!(out, ",URI=\"{session}/{}/iframes.m3u8\"", self.id)
+    }
 }
 
 #[cfg(test)]
@@ -187,12 +217,20 @@ mod tests {
             resolution,
             frame_rate: resolution.and(FrameRate::new(30_000, 1001)),
             playable: true,
+            keyframes: None,
         }
     }
 
     #[track_caller]
     fn order(variants: Vec<Variant>) -> Vec<String> {
-        let text = Multivariant { session: Epoch(9), variants, sounds: vec![], captions: vec![] }.render();
+        let text = Multivariant {
+            session: Epoch(9),
+            family: Family::Ts,
+            variants,
+            sounds: vec![],
+            captions: vec![],
+        }
+        .render();
         let (rest, read) = m3u8_rs::parse_master_playlist(text.as_bytes()).unwrap();
         assert!(rest.is_empty() && read.independent_segments);
         read.variants.into_iter().map(|variant| variant.uri).collect()
@@ -202,8 +240,14 @@ mod tests {
     fn the_exact_text() {
         let variants = vec![variant("720p", 3_000_000, Some((1280, 720))), variant("sound", 128_000, None)];
         assert_eq!(
-            Multivariant { session: Epoch(1_795_348_800_123), variants, sounds: vec![], captions: vec![] }
-                .render(),
+            Multivariant {
+                session: Epoch(1_795_348_800_123),
+                family: Family::Ts,
+                variants,
+                sounds: vec![],
+                captions: vec![]
+            }
+            .render(),
             "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-INDEPENDENT-SEGMENTS\n\
              #EXT-X-STREAM-INF:BANDWIDTH=3000000,AVERAGE-BANDWIDTH=2400000,CODECS=\"avc1.64001f,mp4a.40.2\",\
              RESOLUTION=1280x720,FRAME-RATE=29.970,CLOSED-CAPTIONS=NONE\n1795348800123/720p/index.m3u8\n\
@@ -243,7 +287,8 @@ mod tests {
         let sounds =
             vec![sound(None, "Main", Some("de"), 2), sound(Some("audio-1"), "The \"real\"\nthing", None, 0)];
         let variants = vec![variant("720p", 3_000_000, Some((1280, 720)))];
-        let text = Multivariant { session: Epoch(9), variants, sounds, captions: vec![] }.render();
+        let text = Multivariant { session: Epoch(9), family: Family::Ts, variants, sounds, captions: vec![] }
+            .render();
         assert_eq!(
             text,
             "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-INDEPENDENT-SEGMENTS\n\
@@ -271,7 +316,8 @@ mod tests {
         let list = |captions| {
             let variants =
                 vec![variant("720p", 3_000_000, Some((1280, 720))), variant("sound", 128_000, None)];
-            Multivariant { session: Epoch(9), variants, sounds: vec![], captions }.render()
+            Multivariant { session: Epoch(9), family: Family::Ts, variants, sounds: vec![], captions }
+                .render()
         };
         let text = list(vec![captions("CC1", "English", Some("en")), captions("CC3", "CC3", None)]);
         assert_eq!(
@@ -289,5 +335,31 @@ mod tests {
         let (rest, read) = m3u8_rs::parse_master_playlist(text.as_bytes()).unwrap();
         assert!(rest.is_empty() && read.alternatives.len() == 2);
         assert!(list(vec![captions("SERVICE1", "English", None)]).contains("#EXT-X-VERSION:7\n"));
+    }
+
+    #[test]
+    fn fragmented_mp4_has_its_sounds_beside_its_pictures_and_lists_of_keyframes() {
+        let mut variants =
+            vec![variant("v-720p", 3_000_000, Some((1280, 720))), variant("a-main", 128_000, None)];
+        variants[0].keyframes = Some(Keyframes { bandwidth: 400_000, codecs: "avc1.64001f".into() });
+        let sounds =
+            vec![Sound { id: Some("a-main".into()), name: "Main".into(), language: None, channels: 2 }];
+        let list =
+            Multivariant { session: Epoch(9), family: Family::Cmaf, variants, sounds, captions: vec![] };
+        assert_eq!(
+            list.render(),
+            "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+             #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sound\",NAME=\"Main\",LANGUAGE=\"und\",DEFAULT=YES,AUTOSELECT=YES,\
+             CHANNELS=\"2\",URI=\"9/a-main/index.m3u8\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=3000000,AVERAGE-BANDWIDTH=2400000,CODECS=\"avc1.64001f,mp4a.40.2\",\
+             RESOLUTION=1280x720,FRAME-RATE=29.970,AUDIO=\"sound\",CLOSED-CAPTIONS=NONE\n9/v-720p/index.m3u8\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=128000,AVERAGE-BANDWIDTH=102400,CODECS=\"mp4a.40.2\",AUDIO=\"sound\",\
+             CLOSED-CAPTIONS=NONE\n9/a-main/index.m3u8\n\
+             #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=400000,CODECS=\"avc1.64001f\",RESOLUTION=1280x720,\
+             URI=\"9/v-720p/iframes.m3u8\"\n"
+        );
+        let text = list.render();
+        let (rest, read) = m3u8_rs::parse_master_playlist(text.as_bytes()).unwrap();
+        assert!(rest.is_empty() && read.variants.iter().filter(|one| one.is_i_frame).count() == 1);
     }
 }

@@ -18,7 +18,9 @@ mod spec;
 
 use std::{sync::Arc, time::Instant};
 
-use media::{AudioConfig, Epoch, MediaSequence, MediaSpan, MediaTime, StreamName, VideoConfig};
+use media::{
+    AudioConfig, Epoch, MediaSequence, MediaSpan, MediaTime, StreamName, TICKS_PER_SECOND, VideoConfig,
+};
 
 pub use self::spec::{Bandwidth, Choice, Family, RenditionSpec, Role, VideoSpec};
 use self::{marks::Marks, rendition::Rendition};
@@ -43,6 +45,16 @@ pub struct Settings {
     pub min_segments: usize,
     /// Discontinuity number of the first segment, before its own tag.
     pub discontinuity_sequence: u64,
+    /// PART-TARGET of renditions of fragmented MP4.
+    pub part_target: MediaSpan,
+}
+
+impl Settings {
+    /// CAN-SKIP-UNTIL: delta updates pay in windows of more than two minutes (Apple's authoring rules, 14.4).
+    fn skip_until(&self) -> Option<MediaSpan> {
+        let offered = self.window > MediaSpan::from_millis(120_000);
+        offered.then(|| MediaSpan::from_ticks(6 * i64::from(self.target_duration) * TICKS_PER_SECOND))
+    }
 }
 
 /// The renditions of one stream.
@@ -54,6 +66,7 @@ pub struct Presentation {
     renditions: Vec<Rendition>,
     captions: Vec<ClosedCaptions>,
     multivariant: Option<Arc<LazyMultivariant>>,
+    low_latency: Option<Arc<LazyMultivariant>>,
     refused: u64,
     snapshot: Arc<Snapshot>,
 }
@@ -70,11 +83,22 @@ impl Presentation {
             target_duration: settings.target_duration,
             renditions: renditions.iter().map(|rendition| rendition.view.clone()).collect(),
             multivariant: None,
+            low_latency: None,
         });
         let marks = Marks::new(settings.discontinuity_sequence);
         let captions = Vec::new();
         let phase = Phase::Starting;
-        Self { settings, phase, marks, renditions, captions, multivariant: None, refused: 0, snapshot }
+        Self {
+            settings,
+            phase,
+            marks,
+            renditions,
+            captions,
+            multivariant: None,
+            low_latency: None,
+            refused: 0,
+            snapshot,
+        }
     }
 
     /// Tells which closed captions are in the pictures of every variant; none, until told.
@@ -98,6 +122,7 @@ impl Presentation {
         }
         if let Some(audio) = audio {
             known.audio_codecs = Some(audio.codecs());
+            known.channels = audio.channels();
         }
         self.publish(Some(rendition));
     }
@@ -230,16 +255,8 @@ impl Presentation {
         if let Some(rendition) = changed.and_then(|at| self.renditions.get_mut(at)) {
             rendition.renew_view(self.settings.target_duration, ended);
         }
-        let values = offer::multivariant(
-            Family::Ts,
-            &self.renditions,
-            self.settings.session,
-            &self.captions,
-            self.multivariant.is_some(),
-        );
-        if self.multivariant.as_ref().map(|lazy| &lazy.values) != values.as_ref() {
-            self.multivariant = values.map(|values| Arc::new(LazyMultivariant::new(values)));
-        }
+        self.offer(Family::Ts);
+        self.offer(Family::Cmaf);
         self.snapshot = Arc::new(Snapshot {
             name: self.settings.name.clone(),
             session: self.settings.session,
@@ -247,6 +264,20 @@ impl Presentation {
             target_duration: self.settings.target_duration,
             renditions: self.renditions.iter().map(|rendition| rendition.view.clone()).collect(),
             multivariant: self.multivariant.clone(),
+            low_latency: self.low_latency.clone(),
         });
+    }
+
+    /// Renews a multivariant playlist, if something in it has changed.
+    fn offer(&mut self, family: Family) {
+        let told = match family {
+            Family::Ts => &mut self.multivariant,
+            Family::Cmaf => &mut self.low_latency,
+        };
+        let session = self.settings.session;
+        let values = offer::multivariant(family, &self.renditions, session, &self.captions, told.is_some());
+        if told.as_ref().map(|lazy| &lazy.values) != values.as_ref() {
+            *told = values.map(|values| Arc::new(LazyMultivariant::new(values)));
+        }
     }
 }

@@ -13,6 +13,9 @@ pub(super) fn multivariant(
     captions: &[ClosedCaptions],
     told_before: bool,
 ) -> Option<Multivariant> {
+    if !renditions.iter().any(|one| one.is_of(family)) {
+        return None;
+    }
     let (alternates, variants): (Vec<_>, Vec<_>) =
         renditions.iter().filter(|one| one.is_of(family)).partition(|rendition| rendition.is_alternate());
     let told: Vec<&Rendition> = alternates.iter().copied().filter(|one| one.is_playable()).collect();
@@ -37,7 +40,22 @@ pub(super) fn multivariant(
             }
         }
     }
-    let main = variants.iter().filter(|_| !told.is_empty()).take(1);
-    let sounds = main.chain(&told).filter_map(|one| one.sound()).collect();
-    Some(Multivariant { session, variants: listed, sounds, captions: captions.to_vec() })
+    let sounds = match family {
+        Family::Ts => {
+            let main = variants.iter().filter(|_| !told.is_empty()).take(1);
+            main.chain(&told).filter_map(|one| one.sound()).collect()
+        }
+        Family::Cmaf => {
+            listed.extend(alone(renditions, &told));
+            told.iter().filter_map(|one| one.sound()).collect()
+        }
+    };
+    Some(Multivariant { session, family, variants: listed, sounds, captions: captions.to_vec() })
+}
+
+/// The usual sound of fragmented MP4 as a variant by itself, where the transport streams have such a variant.
+fn alone(renditions: &[Rendition], told: &[&Rendition]) -> Option<Variant> {
+    let wished = |one: &&Rendition| one.is_of(Family::Ts) && !one.is_alternate() && one.is_sound();
+    renditions.iter().find(wished)?;
+    told.first()?.variant()
 }

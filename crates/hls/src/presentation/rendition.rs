@@ -1,10 +1,6 @@
 //! One rendition: its segments in the list and behind it, its figures, and the view that readers get of it.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, OnceLock},
-    time::Instant,
-};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use media::{FrameRate, MediaSequence, MediaSpan, MediaTime, TICKS_PER_SECOND};
 
@@ -16,12 +12,14 @@ use super::{
 use crate::{
     Opening, Part, Segment,
     bandwidth::Meter,
-    playlist::{Sound, Variant},
-    snapshot::{OpenSegment, RenditionView, ViewInner},
+    playlist::{Keyframes, Sound, Variant},
+    snapshot::{Documents, OpenSegment, RenditionView, ViewInner},
 };
 
 /// Declared rates that were measured are rounded up to a multiple of this, so that lists do not change for nothing.
 const RATE_STEP_BPS: u64 = 10_000;
+/// What a sound is called that nobody named.
+const USUAL_SOUND: &str = "Main";
 /// Most that a sender's word is taken for: metadata may say anything, and what was told never falls again.
 const MAX_HINT_BPS: u64 = 200_000_000;
 
@@ -30,6 +28,8 @@ pub(super) struct Rendition {
     pub(super) spec: RenditionSpec,
     pub(super) video_codecs: Option<String>,
     pub(super) audio_codecs: Option<String>,
+    /// Channels of the sound, once known.
+    pub(super) channels: u8,
     pub(super) bitstream_frame_rate: Option<FrameRate>,
     /// In order, without holes; those before `first_listed` have left the list and wait for `release`.
     held: VecDeque<Held>,
@@ -44,6 +44,8 @@ pub(super) struct Rendition {
     keyframes: Meter,
     /// Highest BANDWIDTH and AVERAGE-BANDWIDTH told so far.
     pub(super) told_bps: (u64, u64),
+    /// Highest BANDWIDTH told of the keyframes.
+    told_keyframes_bps: u64,
     overlong: u64,
     pub(super) view: RenditionView,
 }
@@ -78,12 +80,15 @@ impl Rendition {
             held: Arc::default(),
             first_listed: 0,
             open: None,
-            playlist: OnceLock::new(),
+            part_target: (spec.family == Family::Cmaf).then_some(settings.part_target),
+            skip_until: settings.skip_until(),
+            documents: Documents::default(),
         };
         Self {
             spec,
             video_codecs: None,
             audio_codecs: None,
+            channels: 0,
             bitstream_frame_rate: None,
             held: VecDeque::new(),
             shown: Arc::default(),
@@ -93,6 +98,7 @@ impl Rendition {
             meter: Meter::new(settings.target_duration),
             keyframes: Meter::new(settings.target_duration),
             told_bps: (0, 0),
+            told_keyframes_bps: 0,
             overlong: 0,
             view: RenditionView(Arc::new(inner)),
         }
@@ -225,6 +231,11 @@ impl Rendition {
         self.spec.family == family
     }
 
+    /// It has sound alone.
+    pub(super) fn is_sound(&self) -> bool {
+        self.spec.video.is_none()
+    }
+
     /// How many segments stand in its list.
     pub(super) fn listed(&self) -> usize {
         self.held.len() - self.first_listed
@@ -250,7 +261,9 @@ impl Rendition {
             Role::Variant(choice) => (None, choice.clone()?),
             Role::Alternate(choice) => (Some(self.spec.id.clone()), choice.clone()),
         };
-        Some(Sound { id, name: choice.name, language: choice.language, channels: choice.channels })
+        let name = if choice.name.is_empty() { USUAL_SOUND.to_owned() } else { choice.name };
+        let channels = if choice.channels == 0 { self.channels } else { choice.channels };
+        Some(Sound { id, name, language: choice.language, channels })
     }
 
     /// CODECS, once all of them are known.
@@ -282,7 +295,12 @@ impl Rendition {
             average_bandwidth,
             codecs: self.codecs()?,
             resolution: video.as_ref().map(|video| (video.width, video.height)),
-            frame_rate: video.and_then(|video| video.frame_rate),
+            frame_rate: video.as_ref().and_then(|video| video.frame_rate),
+            keyframes: video.as_ref().and(self.video_codecs.clone()).map(|codecs| Keyframes {
+                // Before anything was weighed: keyframes are no more than all of it.
+                bandwidth: Some(self.told_keyframes_bps).filter(|rate| *rate > 0).unwrap_or(bandwidth),
+                codecs,
+            }),
             playable: self
                 .held
                 .iter()
@@ -314,6 +332,9 @@ impl Rendition {
     /// Remakes the view after segments came or went.
     pub(super) fn renew_view(&mut self, target_duration: u32, ended: bool) {
         self.told_bps = self.rates();
+        let keyframes = self.keyframes.peak_bps().saturating_mul(110).div_ceil(100);
+        self.told_keyframes_bps =
+            self.told_keyframes_bps.max(keyframes.div_ceil(RATE_STEP_BPS) * RATE_STEP_BPS);
         self.shown = Arc::new(self.held.iter().map(|held| held.segment.clone()).collect());
         self.renew_open(target_duration, ended);
     }
@@ -340,7 +361,9 @@ impl Rendition {
             held: self.shown.clone(),
             first_listed: self.first_listed,
             open: self.open.clone(),
-            playlist: OnceLock::new(),
+            part_target: self.view.0.part_target,
+            skip_until: self.view.0.skip_until,
+            documents: Documents::default(),
         };
         self.view = RenditionView(Arc::new(inner));
     }

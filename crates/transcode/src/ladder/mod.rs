@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cost::{Estimate, estimate, estimate_rung};
 pub use encoder::{BadEncoder, BadPreset, EncoderName, Preset};
-pub use plan::plan;
+pub use plan::{picture_rates, plan};
 pub use replan::{continues, replan};
 pub use size::{Picture, pictures};
 pub(crate) use size::{cap, level};

@@ -319,7 +319,7 @@ fn blank(audio_bps: u32) -> Rung {
         codecs: None,
         reason: "dark: there is no picture".to_owned(),
         peak_bps: None,
-        average_bps: Some(on_the_wire(f64::from(BLANK_BPS) + f64::from(audio_bps), frame_rate)),
+        average_bps: Some(on_the_wire(u64::from(BLANK_BPS + audio_bps), frame_rate)),
     }
 }
 
@@ -338,7 +338,7 @@ pub(super) fn copied(video: &VideoSource, audio_bps: u32, reason: String) -> Run
         peak_bps: None,
         average_bps: video
             .bitrate_bps
-            .map(|bps| on_the_wire(f64::from(bps) + f64::from(audio_bps), video.frame_rate)),
+            .map(|bps| on_the_wire(u64::from(bps) + u64::from(audio_bps), video.frame_rate)),
     }
 }
 
@@ -406,16 +406,20 @@ pub(super) fn declared(
     segment: MediaSpan,
     audio_bps: u32,
 ) -> (u64, u64) {
+    let (peak, average) = picture_rates(settings, segment);
+    let wire = |rate: u64| on_the_wire(rate + u64::from(audio_bps), frame_rate);
+    (wire(peak), wire(average))
+}
+
+/// Peak and average of a rung's coded pictures in segments of this length, in bits a second, without sound and container.
+pub fn picture_rates(settings: &EncodeSettings, segment: MediaSpan) -> (u64, u64) {
     let seconds = segment.as_secs_f64().max(0.5);
-    let burst = f64::from(settings.bufsize_bits) / seconds;
-    let peak = f64::from(settings.maxrate_bps) + burst + f64::from(audio_bps);
-    let average = f64::from(settings.bitrate_bps) + f64::from(audio_bps);
-    (on_the_wire(peak, frame_rate), on_the_wire(average, frame_rate))
+    let burst = (f64::from(settings.bufsize_bits) / seconds).ceil() as u64;
+    (u64::from(settings.maxrate_bps) + burst, u64::from(settings.bitrate_bps))
 }
 
 /// What coded bits become in segments.
-fn on_the_wire(bps: f64, rate: Option<FrameRate>) -> u64 {
-    let coded = bps.ceil() as u64;
+fn on_the_wire(coded: u64, rate: Option<FrameRate>) -> u64 {
     let pictures = (rate.map_or(30.0, FrameRate::as_f64) * TS_PICTURE_BITS).ceil() as u64;
     let small = (coded * TS_HEADERS_PERCENT).div_ceil(100) + pictures + TS_SECOND_BITS;
     small.max((coded * TS_OVERHEAD_PERCENT).div_ceil(100))

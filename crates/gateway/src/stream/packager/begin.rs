@@ -77,7 +77,7 @@ impl Packager {
             }
             lane.sound = self.sound;
             let encoded = matches!(self.sound, Sound::Encoder(_));
-            lane.segmenter.wait_for_sound(encoded.then_some(ENCODED_SOUND));
+            lane.packing.wait_for_sound(encoded.then_some(ENCODED_SOUND));
             lane.pictures = match plan.rungs.get(index).map(|rung| (&rung.treatment, rung.track)) {
                 None => Pictures::None,
                 Some((Treatment::Copy, track)) => {
@@ -126,8 +126,9 @@ impl Packager {
 
     /// What a rendition's pictures are coded in.
     pub(super) fn coded_picture(&mut self, index: usize, config: &Arc<VideoConfig>) {
-        self.lanes[index].segmenter.video_config(config.clone());
-        self.presentation.set_codecs(index, Some(config), None);
+        let packing = &mut self.lanes[index].packing;
+        packing.video_config(config);
+        packing.declare_video(&mut self.presentation, config);
         self.codecs.video[index] = Some((**config).clone());
     }
 
@@ -147,8 +148,8 @@ impl Packager {
         let alone = if self.sound == sound { sound.alone() } else { sound };
         let has = |lane: &Lane| lane.sound == sound || lane.sound == alone;
         for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| has(lane)) {
-            lane.segmenter.audio_config(config.clone());
-            self.presentation.set_codecs(index, None, Some(config));
+            lane.packing.audio_config(config);
+            lane.packing.declare_audio(&mut self.presentation, config);
             match index.checked_sub(self.variants) {
                 None => self.codecs.audio = Some((**config).clone()),
                 Some(nth) => {

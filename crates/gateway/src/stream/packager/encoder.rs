@@ -81,7 +81,7 @@ impl Packager {
                     // What the presentation declares stays: the substitute needs no more of a player.
                     Due::By(Some(by)) => {
                         if let Some(config) = self.coded.get(*by) {
-                            lane.segmenter.video_config(config.clone());
+                            lane.packing.video_config(config);
                         }
                         if std::mem::take(&mut lane.off) {
                             self.encoded[rung] = self.end;
@@ -124,6 +124,9 @@ impl Packager {
         // A further track's picture may stand a moment before the leading track's.
         let early =
             if self.feed.is_some_and(|feed| feed != self.lead.1) { SAME_TIME } else { MediaSpan::ZERO };
+        if let Some(splice) = self.splices.first() {
+            return Some(Input::CutAt(*splice));
+        }
         self.kept.next(|step| self.concerns_encoder(step)).map(|step| match step {
             Step::Cut(cut) => Input::CutAt(cut.at - early),
             Step::Packet(packet) => Input::Packet(packet.clone()),
@@ -132,6 +135,9 @@ impl Packager {
 
     /// The encoder took what [`Self::next_input`] gave.
     pub(in crate::stream) fn told(&mut self) {
+        if self.splices.pop_first().is_some() {
+            return;
+        }
         let mut kept = std::mem::take(&mut self.kept);
         kept.told(|step| self.concerns_encoder(step));
         self.kept = kept;
@@ -148,12 +154,13 @@ impl Packager {
     pub(in crate::stream) fn restart_encoder(&mut self) {
         self.kept.start_over();
         self.made.clear();
+        self.splices.clear();
         let from = self.oldest_cut().map_or(self.end, |cut| cut.at);
         self.routes = Routes::new(self.encoded.len());
         self.encoded.fill(from);
         for lane in self.lanes.iter_mut().filter(|lane| lane.depends()) {
             lane.off = false;
-            lane.segmenter.rewind();
+            self.splices.extend(lane.packing.rewind());
             // The copied parts come again here, the encoder's parts from the encoder.
             for packet in self.kept.packets() {
                 if lane.copies(packet) {
@@ -183,7 +190,7 @@ impl Packager {
     /// The oldest cut whose segment some dependent rendition has not finished.
     fn oldest_cut(&self) -> Option<Cut> {
         let dependent = self.lanes.iter().filter(|lane| lane.depends() && !lane.lost && !lane.off);
-        self.kept.cut_from(dependent.filter_map(|lane| lane.segmenter.oldest_unfinished()).min()?)
+        self.kept.cut_from(dependent.filter_map(|lane| lane.packing.oldest_unfinished()).min()?)
     }
 
     /// Gives up what the encoder has not made yet, up to the newest point where it can start: those segments become
@@ -196,8 +203,8 @@ impl Packager {
         self.kept.start_over();
         // Those that show nothing without the encoder list their gaps now, not when it comes back.
         for lane in self.lanes.iter_mut().filter(|lane| lane.depends() && lane.own_track().is_none()) {
-            lane.segmenter.rewind();
-            lane.segmenter.give_up(newest.sequence);
+            lane.packing.rewind();
+            lane.packing.give_up(newest.sequence);
         }
         newest.sequence.0.saturating_sub(oldest.sequence.0)
     }

@@ -1,27 +1,18 @@
-//! One rendition's way through the packager: where its pictures and its sound come from.
+//! One way through the packager: where the pictures and the sound come from that its renditions show.
 
 use std::sync::Arc;
 
-use hls::{
-    cut::Cut,
-    presentation::{Bandwidth, Choice, Family, RenditionSpec, Role, VideoSpec},
-    segmenter::Segmenter,
-};
+use hls::cut::Cut;
 use media::{MediaSequence, MediaSpan, MediaTime, Packet, TrackId, TrackKind};
-use transcode::{
-    Blank,
-    ladder::{self, AudioPlan, Plan, Treatment},
-    source::SAME_TIME,
-};
+use transcode::{Blank, source::SAME_TIME};
 
+use super::packing::Packing;
 use crate::stream::blank;
 
 /// A track whose packets return after they were given up begins again with a segment, within so much of its cut.
 const SOUND_ENTRY: MediaSpan = MediaSpan::from_millis(100);
 
-/// What the rendition is called that has the sound without pictures.
-pub(in crate::stream) const ALONE: &str = "audio";
-/// The main sound's second way, to the variant that has it alone: like a further sound's, it waits for the cuts of the
+/// The main sound's second way, to the renditions that have it alone: like a further sound's, it waits for the cuts of the
 /// pictures.
 pub(super) const ALONE_TRACK: TrackId = TrackId(u8::MAX - 1);
 
@@ -51,7 +42,7 @@ pub(super) enum Sound {
 }
 
 impl Sound {
-    /// The same for the variant that has it alone.
+    /// The same for the lane that has it alone.
     pub(super) fn alone(self) -> Self {
         match self {
             Self::Source(_) => Self::Source(ALONE_TRACK),
@@ -61,11 +52,11 @@ impl Sound {
     }
 }
 
-/// One rendition.
+/// What one rendition shows, in each of the forms it is packaged in.
 pub(super) struct Lane {
     pub(super) pictures: Pictures,
     pub(super) sound: Sound,
-    pub(super) segmenter: Segmenter,
+    pub(super) packing: Packing,
     /// It follows the cuts of another track than its own: a copied further track, or a further sound.
     pub(super) follows: bool,
     /// Its track stopped: what comes of it is taken from the next cut on.
@@ -79,11 +70,11 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(has_video: bool, has_audio: bool) -> Self {
+    pub(super) fn new(packing: Packing) -> Self {
         Self {
             pictures: Pictures::None,
             sound: Sound::None,
-            segmenter: Segmenter::new(has_video, has_audio),
+            packing,
             follows: false,
             lost: false,
             off: false,
@@ -128,12 +119,12 @@ impl Lane {
         let early = self.follows && matches!(self.pictures, Pictures::Source(_));
         let cut = if early { Cut { at: cut.at - SAME_TIME, ..cut } } else { cut };
         self.cut = Some(cut);
-        self.segmenter.cut(cut);
+        self.packing.cut(cut);
     }
 
     /// Its pictures are dark from here on.
     pub(super) fn darken(&mut self, blank: Arc<Blank>) {
-        self.segmenter.video_config(shared(blank.config()));
+        self.packing.video_config(&shared(blank.config()));
         self.blank = Some((blank, 0));
     }
 
@@ -152,78 +143,18 @@ impl Lane {
             }
             self.lost = false;
         }
-        self.segmenter.push(packet);
+        self.packing.push(packet);
     }
 
     /// The track that opens its segments has stopped: gaps from here to the segment `open`.
     pub(super) fn give_up(&mut self, open: MediaSequence) {
         self.lost = true;
-        self.segmenter.give_up(open);
+        self.packing.give_up(open);
     }
 
     fn opens(&self, kind: TrackKind) -> bool {
         (kind == TrackKind::Video) == (self.pictures != Pictures::None)
     }
-}
-
-/// The renditions that a plan makes: the variants with pictures, the further sounds, and the sound alone.
-pub(in crate::stream) fn rendition_specs(plan: &Plan, has_audio: bool) -> Vec<RenditionSpec> {
-    let choice = |sound: &ladder::Sound| Choice {
-        name: sound.name.clone(),
-        language: sound.language.clone(),
-        channels: sound.channels,
-    };
-    let role = || Role::Variant((!plan.alternates.is_empty()).then(|| choice(&plan.sound)));
-    let measured = |hint_average_bps| Bandwidth::Measured { hint_average_bps };
-    let mut specs: Vec<RenditionSpec> = plan
-        .rungs
-        .iter()
-        .map(|rung| RenditionSpec {
-            id: rung.name.clone(),
-            family: Family::Ts,
-            video: Some(VideoSpec { width: rung.width, height: rung.height, frame_rate: rung.frame_rate }),
-            has_audio,
-            bandwidth: match (&rung.treatment, rung.peak_bps, rung.average_bps) {
-                (Treatment::Encode(_) | Treatment::Blank(_), Some(peak_bps), Some(average_bps)) => {
-                    Bandwidth::Declared { peak_bps, average_bps }
-                }
-                (_, _, hint_average_bps) => measured(hint_average_bps),
-            },
-            role: role(),
-        })
-        .collect();
-    if specs.is_empty() {
-        specs.push(RenditionSpec {
-            id: ALONE.to_owned(),
-            family: Family::Ts,
-            video: None,
-            has_audio,
-            bandwidth: measured(None),
-            role: role(),
-        });
-    }
-    specs.extend(plan.alternates.iter().map(|alternate| RenditionSpec {
-        id: alternate.id.clone(),
-        family: Family::Ts,
-        video: None,
-        has_audio: true,
-        bandwidth: measured(match &alternate.audio {
-            AudioPlan::Encode(settings) | AudioPlan::Silence(settings) => {
-                Some(u64::from(settings.bitrate_bps))
-            }
-            AudioPlan::Copy | AudioPlan::None => None,
-        }),
-        role: Role::Alternate(choice(&alternate.sound)),
-    }));
-    specs.extend(plan.audio_only.then(|| RenditionSpec {
-        id: ALONE.to_owned(),
-        family: Family::Ts,
-        video: None,
-        has_audio: true,
-        bandwidth: measured(None),
-        role: role(),
-    }));
-    specs
 }
 
 /// Packets of tracks that follow the leading one's cuts, kept until those are known.

@@ -1,11 +1,11 @@
 //! One presentation's packaging, without tasks or clocks: source packets and encoded packets go in, a snapshot comes
-//! out. It owns the cut plan, a segmenter per rendition, and the source packets that an encoder may need again.
+//! out. It owns the cut plan, a lane for whatever makes renditions, and the source packets that an encoder may need again.
 //!
 //! ```text
 //!  source packet ─▶ CutPlan ─┬▶ Step::Cut, Step::Packet ─▶ steps (kept until every dependent rendition is past them)
 //!                            │                               └▶ encoder, at its own pace; from the start again if it dies
-//!                            └▶ copied renditions' segmenters ─┐
-//!  encoder's packet ───────────▶ encoded renditions' segmenters ┴▶ Presentation ─▶ Snapshot
+//!                            └▶ copied renditions' lanes ───────┐
+//!  encoder's packet ───────────▶ encoded renditions' lanes ──────┴▶ Presentation ─▶ Snapshot
 //! ```
 //!
 //! One track leads: its keyframes, or a grid on its times, decide the cuts. Packets of further tracks wait until the
@@ -15,15 +15,17 @@
 mod begin;
 mod captions;
 mod encoder;
+mod faces;
 mod kept;
 mod lane;
+mod packing;
 mod routes;
 mod seen;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Instant,
 };
@@ -31,7 +33,7 @@ use std::{
 use hls::{
     Segment,
     cut::{Cut, CutPlan, Mode, WallClock},
-    presentation::Presentation,
+    presentation::{self, Presentation},
     snapshot::{Phase, RenditionView, Snapshot},
 };
 use media::{
@@ -43,11 +45,13 @@ use transcode::{
     source::Source,
 };
 
-pub(super) use self::lane::{ALONE, rendition_specs};
+pub(super) use self::faces::ALONE;
 use self::{
     captions::Captions,
+    faces::Faces,
     kept::{Kept, Step},
     lane::{ALONE_TRACK, Lane, Sound, Waiting},
+    packing::Packing,
     routes::Routes,
     seen::Seen,
 };
@@ -66,7 +70,7 @@ const AFTER_PICTURES: MediaSpan = MediaSpan::from_millis(150);
 /// See the module.
 pub(super) struct Packager {
     presentation: Presentation,
-    /// The variants with pictures (or the only one), the further sounds, and where wished the sound alone.
+    /// The variants with pictures (or the only one), the further sounds, and where needed the main sound alone.
     lanes: Vec<Lane>,
     variants: usize,
     sound: Sound,
@@ -74,7 +78,7 @@ pub(super) struct Packager {
     /// Runs while dark pictures stand in for those of the source.
     blank: Option<blank::Clock>,
     has_video: bool,
-    /// A variant has the sound alone.
+    /// A lane has the main sound alone.
     has_alone: bool,
     /// The track whose packets decide the cuts.
     lead: (TrackKind, TrackId),
@@ -97,6 +101,8 @@ pub(super) struct Packager {
     routes: Routes,
     coded: Vec<Arc<VideoConfig>>,
     encoded: Vec<MediaTime>,
+    /// Where a new encoder must make keyframes, because viewers have what came before from the one that died.
+    splices: BTreeSet<MediaTime>,
     /// The pictures since the publication began.
     pictures: Seen,
     /// Newest decoding time of each track since the publication began.
@@ -117,11 +123,13 @@ pub(super) struct Publication<'a> {
 }
 
 impl Packager {
-    /// A packager for a presentation that has just been made, whose first segment is `first`.
+    /// A packager whose presentation has listed nothing yet, and begins with the segment `first`. Where it is to be
+    /// `fragmented`, all is packaged as fragmented MP4, too.
     ///
     /// `promised` is what the presentation's multivariant playlist already says, where it outlived a process.
     pub(super) fn new(
-        presentation: Presentation,
+        settings: presentation::Settings,
+        fragmented: bool,
         publication: &Publication<'_>,
         first: MediaSequence,
         promised: Option<Codecs>,
@@ -136,16 +144,19 @@ impl Packager {
         let has_audio = publication.source.is_some_and(|source| source.audio.is_some())
             || silent.is_some()
             || promised.as_ref().is_some_and(|codecs| codecs.audio.is_some());
-        let lane = |at| if at < variants { Lane::new(has_video, has_audio) } else { Lane::new(false, true) };
+        let part_target = settings.part_target;
+        let faces = Faces::new(plan, has_audio, fragmented.then_some(part_target));
+        let has_alone = faces.lanes.len() > variants + plan.alternates.len();
+        let lane = |face| Lane::new(Packing::new(face, part_target));
         let mut packager = Self {
-            presentation,
-            lanes: (0..variants + plan.alternates.len() + usize::from(plan.audio_only)).map(lane).collect(),
+            presentation: Presentation::new(settings, faces.renditions),
+            lanes: faces.lanes.into_iter().map(lane).collect(),
             variants,
             sound: Sound::None,
             silence: None,
             blank: None,
             has_video,
-            has_alone: plan.audio_only,
+            has_alone,
             lead: (TrackKind::Video, TrackId::default()),
             feed: None,
             main_sound: TrackId::default(),
@@ -165,14 +176,35 @@ impl Packager {
             routes: Routes::default(),
             coded: Vec::new(),
             encoded: Vec::new(),
+            splices: BTreeSet::new(),
             pictures: Seen::default(),
             newest: BTreeMap::new(),
             end: publication.clock.at,
         };
         packager.begin(publication, first);
-        packager.codecs = promised.unwrap_or(packager.codecs);
+        if let Some(promised) = promised {
+            packager.promise(promised);
+        }
         packager.captions.also(packager.codecs.captions);
         packager
+    }
+
+    /// Viewers were told by another process what the renditions are coded in.
+    fn promise(&mut self, codecs: Codecs) {
+        for (index, lane) in self.lanes.iter().enumerate() {
+            let alternate = index.checked_sub(self.variants).map(|nth| codecs.alternates.get(nth));
+            if let Some(Some(video)) = codecs.video.get(index) {
+                lane.packing.declare_video(&mut self.presentation, video);
+            }
+            let audio = match alternate {
+                Some(Some(alternate)) => alternate.as_ref(),
+                None | Some(None) => codecs.audio.as_ref(),
+            };
+            if let Some(audio) = audio {
+                lane.packing.declare_audio(&mut self.presentation, audio);
+            }
+        }
+        self.codecs = codecs;
     }
 
     /// Takes one source packet, already on the stream's clock.
@@ -342,7 +374,7 @@ impl Packager {
             if stopped {
                 self.lanes[at].give_up(open);
             } else if self.lanes[at].off {
-                self.lanes[at].segmenter.give_up(open);
+                self.lanes[at].packing.give_up(open);
             }
         }
     }
@@ -351,11 +383,8 @@ impl Packager {
     pub(super) fn publish(&mut self, now: Instant) -> bool {
         let mut any = false;
         self.give_up_on_the_stopped();
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            while let Some(segment) = lane.segmenter.poll() {
-                self.presentation.push(now, index, segment);
-                any = true;
-            }
+        for lane in &mut self.lanes {
+            any |= lane.packing.publish(now, &mut self.presentation);
         }
         if any {
             self.release();
@@ -371,7 +400,7 @@ impl Packager {
             self.pass_made();
         }
         for lane in &mut self.lanes {
-            lane.segmenter.finish();
+            lane.packing.finish();
         }
         self.publish(now);
         self.kept.clear();
@@ -389,9 +418,9 @@ impl Packager {
 
     /// The same in a presentation that lists nothing yet.
     pub(super) fn first_gap(&mut self, now: Instant, sequence: MediaSequence, unix_micros: i64) {
-        for index in 0..self.lanes.len() {
-            let gap = Segment::missing(sequence, MediaTime::ZERO, self.target, false, unix_micros);
-            self.presentation.push(now, index, gap);
+        let gap = Segment::missing(sequence, MediaTime::ZERO, self.target, false, unix_micros);
+        for lane in &self.lanes {
+            lane.packing.gap(now, &mut self.presentation, &gap);
         }
     }
 

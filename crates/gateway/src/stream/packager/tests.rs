@@ -87,11 +87,11 @@ fn packaged(packets: &[Packet]) -> Packager {
         window: MediaSpan::from_millis(60_000),
         min_segments: 6,
         discontinuity_sequence: 0,
+        part_target: MediaSpan::from_millis(500),
     };
     let clock = WallClock { at: MediaTime::from_ticks(90_000), unix_micros: 1_795_348_800_000_000 };
     let publication = Publication { plan: &plan, source: Some(&source), clock, continues: false };
-    let presentation = Presentation::new(settings, rendition_specs(&plan, true));
-    let mut packager = Packager::new(presentation, &publication, FIRST, None);
+    let mut packager = Packager::new(settings, false, &publication, FIRST, None);
     for packet in packets {
         packager.source(packet.clone());
         packager.publish(Instant::now());
@@ -126,14 +126,14 @@ fn further_tracks_are_cut_where_the_leading_one_is() {
     }
     // nothing is lost of any track: 300 frames, 468 sounds
     for (lane, pictures) in packager.lanes.iter().zip([true, true, false]) {
-        let stats = lane.segmenter.stats();
+        let stats = lane.packing.stats();
         assert_eq!((stats.gaps, stats.dropped_pictures), (0, 0), "{pictures}");
         assert!(stats.dropped_sounds <= 1, "{pictures}: {stats:?}");
     }
     let list = snapshot.multivariant().unwrap().body();
     let list = std::str::from_utf8(list).unwrap();
     assert!(
-        list.contains("URI=\"1/audio-1/index.m3u8\"") && list.matches("STREAM-INF").count() == 2,
+        list.contains("URI=\"1/audio-1/index.m3u8\"") && list.matches("#EXT-X-STREAM-INF").count() == 2,
         "{list}"
     );
 }

@@ -194,6 +194,7 @@ impl Live {
             window: shared.settings.window.into(),
             min_segments: shared.settings.min_segments,
             discontinuity_sequence: discontinuities,
+            part_target: shared.settings.part.into(),
         };
         let listing =
             shared.library.open(name.clone(), Presentation::new(placeholder, Vec::new()).snapshot());
@@ -246,6 +247,7 @@ impl Live {
             window: self.shared.settings.window.into(),
             min_segments: self.shared.settings.min_segments,
             discontinuity_sequence: self.discontinuities,
+            part_target: self.shared.settings.part_target(plan),
         }
     }
 

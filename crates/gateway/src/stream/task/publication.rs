@@ -1,12 +1,12 @@
 //! What a publisher sends: looked at until the source is known, then packaged.
 
-use hls::{cut::WallClock, presentation::Presentation, snapshot::Phase};
+use hls::{cut::WallClock, snapshot::Phase};
 use media::{BreakReason, MediaEvent, MediaSpan, MediaTime, Packet, TrackId, TrackKind};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use transcode::{
     Job, StillsJob, can_decode,
-    ladder::{self, AudioPlan, Plan},
+    ladder::{self, Plan},
     source::Source,
 };
 
@@ -16,7 +16,7 @@ use crate::stream::{
     encoder::Encoder,
     intake,
     overload::Overload,
-    packager::{Packager, Publication, rendition_specs},
+    packager::{Packager, Publication},
     pictures::Keyframes,
     report,
 };
@@ -120,10 +120,14 @@ impl Live {
         match &mut self.packager {
             Some(packager) => packager.begin(&publication, self.next_sequence),
             None => {
-                let has_sound = source.audio.is_some() || matches!(plan.audio, AudioPlan::Silence(_));
-                let specs = rendition_specs(&plan, has_sound);
-                let presentation = Presentation::new(self.presentation_settings(&plan), specs);
-                let mut packager = Packager::new(presentation, &publication, self.next_sequence, None);
+                let settings = self.presentation_settings(&plan);
+                let mut packager = Packager::new(
+                    settings,
+                    self.shared.settings.low_latency,
+                    &publication,
+                    self.next_sequence,
+                    None,
+                );
                 packager.wish_captions(self.shared.settings.captions.clone());
                 self.packager = Some(packager);
             }

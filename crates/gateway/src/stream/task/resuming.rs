@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use hls::{cut::WallClock, presentation::Presentation, snapshot::Phase};
+use hls::{cut::WallClock, snapshot::Phase};
 use media::{MediaSpan, MediaTime};
 use tokio::{sync::watch, time::Instant};
 use tracing::warn;
@@ -12,7 +12,7 @@ use crate::{
     store::SavedStream,
     stream::{
         Shared,
-        packager::{Packager, Publication, rendition_specs},
+        packager::{Packager, Publication},
         saved::Saved,
     },
 };
@@ -48,28 +48,17 @@ impl Live {
             publishing,
         );
         let target = MediaSpan::from_millis(i64::from(saved.plan.target_duration) * 1000);
-        let mut presentation = Presentation::new(
-            live.presentation_settings(&saved.plan),
-            rendition_specs(&saved.plan, saved.codecs.audio.is_some()),
-        );
-        for (index, video) in saved.codecs.video.iter().enumerate() {
-            presentation.set_codecs(index, video.as_ref(), saved.codecs.audio.as_ref());
-        }
-        for (nth, audio) in saved.codecs.alternates.iter().enumerate() {
-            presentation.set_codecs(saved.codecs.video.len() + nth, None, audio.as_ref());
-        }
-        if saved.plan.audio_only {
-            let last = saved.codecs.video.len() + saved.codecs.alternates.len();
-            presentation.set_codecs(last, None, saved.codecs.audio.as_ref());
-        }
-        presentation.set_phase(Phase::Held);
         let publication = Publication {
             plan: &saved.plan,
             source: None,
             clock: WallClock { at: MediaTime::ZERO, unix_micros: unix_micros(now) },
             continues: true,
         };
-        let mut packager = Packager::new(presentation, &publication, first, Some(saved.codecs.clone()));
+        let settings = live.presentation_settings(&saved.plan);
+        let fragmented = live.shared.settings.low_latency;
+        let mut packager =
+            Packager::new(settings, fragmented, &publication, first, Some(saved.codecs.clone()));
+        packager.set_phase(Phase::Held);
         packager.wish_captions(live.shared.settings.captions.clone());
         // Three gaps at once: fewer than that in a live list stalls players (RFC 8216 §6.2.2).
         for back in (1..=3).rev() {
